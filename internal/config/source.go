@@ -1,0 +1,57 @@
+package config
+
+import (
+	"bytes"
+	"sort"
+	"strings"
+	"unicode/utf8"
+)
+
+// span is a range of bytes of the file.
+type span struct{ off, end int }
+
+// source is the text of a file with an index of its lines.
+type source struct {
+	name  string
+	text  []byte
+	lines []int // offset of the first byte of each line
+}
+
+func newSource(name string, text []byte) *source {
+	s := &source{name: name, text: text, lines: []int{0}}
+	for i, c := range text {
+		if c == '\n' {
+			s.lines = append(s.lines, i+1)
+		}
+	}
+	return s
+}
+
+// position returns the line and column of an offset, both from 1. Columns count characters, not bytes.
+func (s *source) position(off int) (line, col int) {
+	off = min(off, len(s.text))
+	line = sort.SearchInts(s.lines, off+1)
+	return line, utf8.RuneCount(s.text[s.lines[line-1]:off]) + 1
+}
+
+// line returns the text of a line (from 1), without its end.
+func (s *source) line(n int) string {
+	rest := s.text[s.lines[n-1]:]
+	if i := bytes.IndexByte(rest, '\n'); i >= 0 {
+		rest = rest[:i]
+	}
+	return strings.ToValidUTF8(strings.TrimSuffix(string(rest), "\r"), "\uFFFD")
+}
+
+// width is the number of characters of a span on its first line; at least 1, so that a caret is always seen.
+func (s *source) width(at span) int {
+	at.off, at.end = min(at.off, len(s.text)), min(at.end, len(s.text))
+	if at.end <= at.off {
+		return 1
+	}
+	b := s.text[at.off:at.end]
+	if i := bytes.IndexByte(b, '\n'); i >= 0 {
+		b = b[:i]
+	}
+	return max(1, utf8.RuneCount(b))
+}
