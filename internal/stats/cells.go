@@ -30,7 +30,8 @@ func (w *Worker) Snapshot(dst *Cells) {
 	dst.backends, dst.servers = dst.backends[:0], dst.servers[:0]
 	for _, b := range w.backends {
 		dst.backends = append(dst.backends, *b)
-		dst.backends[len(dst.backends)-1].servers = nil
+		last := &dst.backends[len(dst.backends)-1]
+		last.servers, last.serverByName = nil, nil
 		for _, s := range b.servers {
 			dst.servers = append(dst.servers, *s)
 		}

@@ -70,15 +70,16 @@ func bucketOf(v uint64) int {
 	if v <= 1 {
 		return 0
 	}
-	v-- // turns the inclusive bound into the exclusive one of integer division
-	if v >= pow10[decades] {
+	if v > pow10[decades] {
 		return bucketsBounded
 	}
-	d := int(decadeOfLen[bits.Len64(v)])
-	if v >= pow10[d+1] {
+	// Taking one away turns the inclusive bounds into the exclusive ones of an integer division, for the decade and for
+	// the tenth within it.
+	d := int(decadeOfLen[bits.Len64(v-1)])
+	if v > pow10[d+1] {
 		d++
 	}
-	return d*stepsPerDecade + int(stepOfTenth[v*10/pow10[d]])
+	return d*stepsPerDecade + int(stepOfTenth[(v*10-1)/pow10[d]])
 }
 
 // Add adds o's counts to h.

@@ -12,7 +12,10 @@ func Merge(cells []*Cells, reasons []string) *Snapshot {
 	s := &Snapshot{Answers: make(map[string]uint64, len(reasons))}
 	cells = slices.Clone(cells)
 	slices.SortFunc(cells, func(a, b *Cells) int { return cmp.Compare(a.id, b.id) })
-	m := merger{s: s, reasons: reasons, shards: len(cells)}
+	m := merger{
+		s: s, reasons: reasons, shards: len(cells),
+		frontends: map[string]int{}, backends: map[string]int{}, servers: map[[2]string]int{},
+	}
 	m.answers(cells)
 	for shard, c := range cells {
 		s.Workers = append(s.Workers, workerRow(c))
@@ -34,11 +37,16 @@ func Merge(cells []*Cells, reasons []string) *Snapshot {
 	return s
 }
 
-// merger holds what the steps of a Merge share.
+// merger holds what the steps of a Merge share: the snapshot that grows, and where its rows are. Without the maps a
+// thousand backends on 64 workers would be compared 32 million times.
 type merger struct {
 	s       *Snapshot
 	reasons []string
 	shards  int
+
+	frontends map[string]int
+	backends  map[string]int
+	servers   map[[2]string]int // index within the backend's row, by backend and server
 }
 
 func (m *merger) reason(r int) string {
@@ -71,9 +79,10 @@ func workerRow(c *Cells) WorkerRow {
 }
 
 func (m *merger) frontendRow(name string) *FrontendRow {
-	if row := m.s.Frontend(name); row != nil {
-		return row
+	if i, ok := m.frontends[name]; ok {
+		return &m.s.Frontends[i]
 	}
+	m.frontends[name] = len(m.s.Frontends)
 	m.s.Frontends = append(m.s.Frontends, FrontendRow{
 		Name: name, Connections: map[string]int64{}, ConnectionsTotal: map[string]uint64{},
 		Handshakes: map[string]uint64{}, HandshakesResumed: map[string]uint64{}, HandshakeFailures: map[string]uint64{},
@@ -118,9 +127,10 @@ func (f *FrontendRow) addRequests(backend, code, protocol string, n uint64) {
 }
 
 func (m *merger) backendRow(name string) *BackendRow {
-	if row := m.s.Backend(name); row != nil {
-		return row
+	if i, ok := m.backends[name]; ok {
+		return &m.s.Backends[i]
 	}
+	m.backends[name] = len(m.s.Backends)
 	m.s.Backends = append(m.s.Backends, BackendRow{Name: name, QueueRejected: map[string]uint64{}})
 	return &m.s.Backends[len(m.s.Backends)-1]
 }
@@ -156,9 +166,11 @@ func (b *BackendRow) addRetries(reason, outcome string, n uint64) {
 
 func (m *merger) serverRow(backend, name string) *ServerRow {
 	b := m.backendRow(backend)
-	if row := b.Server(name); row != nil {
-		return row
+	key := [2]string{backend, name}
+	if i, ok := m.servers[key]; ok {
+		return &b.Servers[i]
 	}
+	m.servers[key] = len(b.Servers)
 	// A worker that has not registered the server yet (a reload is under way) shows an empty shard.
 	row := ServerRow{
 		Backend: backend, Name: name, Pool: Pool{State: StateReady.String()},

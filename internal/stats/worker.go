@@ -10,8 +10,11 @@ type Worker struct {
 	failures failures
 
 	id        int
-	frontends []*Frontend
+	frontends []*Frontend // in the order of registration
 	backends  []*Backend
+
+	frontendByName map[string]*Frontend
+	backendByName  map[string]*Backend
 }
 
 // Loop is what a worker counts about itself.
@@ -61,9 +64,10 @@ type Backend struct {
 	RequestsPerConn Histogram // exchanges a server connection carried, observed at its close
 	Retries         [Reasons][Outcomes]uint64
 
-	name    string
-	servers []*Server
-	_       [64]byte
+	name         string
+	servers      []*Server // in the order of registration
+	serverByName map[string]*Server
+	_            [64]byte
 }
 
 // Server is a server's cells on this worker: its shard of the pool and what flows through it.
@@ -95,43 +99,45 @@ type Server struct {
 }
 
 // NewWorker returns the cells of worker id, all zero.
-func NewWorker(id int) *Worker { return &Worker{id: id} }
+func NewWorker(id int) *Worker {
+	return &Worker{id: id, frontendByName: map[string]*Frontend{}, backendByName: map[string]*Backend{}}
+}
 
-// Frontend returns the cells of a frontend; the same name gives the same cells for as long as the process runs. It
-// searches, so keep the handle.
+// ID is the worker's number.
+func (w *Worker) ID() int { return w.id }
+
+// Frontend returns the cells of a frontend; the same name gives the same cells for as long as the process runs. Call it
+// when a configuration is applied and keep the handle.
 func (w *Worker) Frontend(name string) *Frontend {
-	for _, f := range w.frontends {
-		if f.name == name {
-			return f
-		}
+	f := w.frontendByName[name]
+	if f == nil {
+		f = &Frontend{name: name}
+		w.frontendByName[name] = f
+		w.frontends = append(w.frontends, f)
 	}
-	f := &Frontend{name: name}
-	w.frontends = append(w.frontends, f)
 	return f
 }
 
 // Backend returns the cells of a backend, as Frontend does.
 func (w *Worker) Backend(name string) *Backend {
-	for _, b := range w.backends {
-		if b.name == name {
-			return b
-		}
+	b := w.backendByName[name]
+	if b == nil {
+		b = &Backend{name: name, serverByName: map[string]*Server{}}
+		w.backendByName[name] = b
+		w.backends = append(w.backends, b)
 	}
-	b := &Backend{name: name}
-	w.backends = append(w.backends, b)
 	return b
 }
 
 // Server returns the cells of a server of a backend, as Frontend does.
 func (w *Worker) Server(backend, server string) *Server {
 	b := w.Backend(backend)
-	for _, s := range b.servers {
-		if s.name == server {
-			return s
-		}
+	s := b.serverByName[server]
+	if s == nil {
+		s = &Server{backend: backend, name: server}
+		b.serverByName[server] = s
+		b.servers = append(b.servers, s)
 	}
-	s := &Server{backend: backend, name: server}
-	b.servers = append(b.servers, s)
 	return s
 }
 
