@@ -90,19 +90,23 @@ func (l *loader) authorities(v *value) (name string, pemBytes []byte) {
 	return name, b
 }
 
-// certificate checks what the two files of a certificate say together. What could not be read was reported before.
+// certificate checks what the two files of a certificate say, and that they belong together. What could not be read was
+// reported before.
 func (l *loader) certificate(tab *table, c *Certificate) {
-	if c.CertPEM == nil || c.KeyPEM == nil {
-		return
+	var chain []*x509.Certificate
+	var private crypto.Signer
+	var err error
+	if c.CertPEM != nil {
+		if chain, err = parseChain(c.CertPEM); err != nil {
+			l.errorf(tab.get("cert").val.at, "cert: %s: %v", c.CertFile, err)
+		}
 	}
-	chain, err := parseChain(c.CertPEM)
-	if err != nil {
-		l.errorf(tab.get("cert").val.at, "cert: %s: %v", c.CertFile, err)
-		return
+	if c.KeyPEM != nil {
+		if private, err = parseKey(c.KeyPEM); err != nil {
+			l.errorf(tab.get("key").val.at, "key: %s: %v", c.KeyFile, err)
+		}
 	}
-	private, err := parseKey(c.KeyPEM)
-	if err != nil {
-		l.errorf(tab.get("key").val.at, "key: %s: %v", c.KeyFile, err)
+	if chain == nil || private == nil {
 		return
 	}
 	leaf := chain[0]

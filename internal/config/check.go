@@ -26,7 +26,7 @@ func (l *loader) checkWhole() {
 func (l *loader) addresses() {
 	type owner struct {
 		who string
-		at  int // offset
+		at  span
 	}
 	taken := map[netip.AddrPort]owner{}
 	for _, f := range l.cfg.Frontends {
@@ -36,10 +36,10 @@ func (l *loader) addresses() {
 				continue
 			}
 			if o, ok := taken[b.Address]; ok {
-				l.errorf(e.val.at, "address: %s is taken by %s on %s", b.Address, o.who, l.place(o.at))
+				l.errorf(e.val.at, "address: %s is taken by %s on %s", b.Address, o.who, l.place(o.at.off))
 				continue
 			}
-			taken[b.Address] = owner{"[frontend." + f.Name + "]", e.val.at.off}
+			taken[b.Address] = owner{"[frontend." + f.Name + "]", e.val.at}
 		}
 	}
 	o, ok := taken[l.cfg.Global.Admin]
@@ -47,9 +47,9 @@ func (l *loader) addresses() {
 		return
 	}
 	if e := l.written[&l.cfg.Global]; e.has("admin") {
-		l.errorf(e.get("admin").val.at, "admin: %s is taken by %s on %s", l.cfg.Global.Admin, o.who, l.place(o.at))
+		l.errorf(e.get("admin").val.at, "admin: %s is taken by %s on %s", l.cfg.Global.Admin, o.who, l.place(o.at.off))
 		return
 	}
-	l.problem(Error, span{o.at, o.at + 1}, `set admin in [global] to another address, or to ""`,
+	l.problem(Error, o.at, `set admin in [global] to another address, or to ""`,
 		fmt.Sprintf("address: %s is where the admin listener is by default", l.cfg.Global.Admin))
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,7 +16,7 @@ var backendKeys = []key[Backend]{
 		}
 		return arrayOf(serverKeys, servers)
 	}},
-	{name: "balance", kind: "word", allowed: quotedList(balanceWords[:BalanceHashHeader]) + `, or "hash-header:NAME"`, set: setBalance,
+	{name: "balance", kind: "word", allowed: `"round-robin", "least-conn", "random-2", "hash-source" or "hash-header:NAME"`, set: setBalance,
 		get: func(b *Backend) string {
 			if b.Balance == BalanceHashHeader {
 				return quote(b.Balance.String() + ":" + b.BalanceHeader)
@@ -212,7 +213,8 @@ func setBalance(l *loader, b *Backend, v *value) {
 		l.badValue(v, `write "hash-header:NAME"`, "the field to hash is missing")
 		return
 	}
-	if i, ok := l.word(v, balanceWords[:BalanceHashHeader]); ok {
+	words := append(slices.Clone(balanceWords[:BalanceHashHeader]), "hash-header:NAME")
+	if i, ok := l.word(v, words); ok {
 		b.Balance = Balance(i)
 	}
 }

@@ -161,7 +161,7 @@ func setKeepAlive(l *loader, t *Timeouts, v *value) {
 	}
 	k, err := parseKeepAlive(s)
 	if err != nil {
-		l.badValue(v, "", "%q is %v", s, err)
+		l.badValue(v, "", "%q %v", s, err)
 		return
 	}
 	t.TCPKeepAlive = k
@@ -174,18 +174,18 @@ func parseKeepAlive(s string) (k KeepAlive, err error) {
 		return k, nil
 	}
 	if len(parts) != 3 {
-		return k, errors.New(`not of the form "60s/10s/6" (idle, interval, count)`)
+		return k, errors.New(`is not of the form "60s/10s/6" (idle, interval, count)`)
 	}
 	for i, d := range []*time.Duration{&k.Idle, &k.Interval} {
 		if *d, err = parseDuration(parts[i]); err != nil {
-			return KeepAlive{}, fmt.Errorf("wrong in %q: %w", parts[i], err)
+			return KeepAlive{}, fmt.Errorf("is wrong: %q %w", parts[i], err)
 		}
 		if *d < time.Second || *d > 32767*time.Second || *d%time.Second != 0 {
-			return KeepAlive{}, fmt.Errorf("out of range in %q, allowed whole seconds from 1s to 32767s", parts[i])
+			return KeepAlive{}, fmt.Errorf("is out of range in %q, allowed whole seconds from 1s to 32767s", parts[i])
 		}
 	}
 	if k.Count, err = strconv.Atoi(parts[2]); err != nil || k.Count < 1 || k.Count > 127 {
-		return KeepAlive{}, fmt.Errorf("out of range in %q, allowed 1 to 127", parts[2])
+		return KeepAlive{}, fmt.Errorf("is out of range in %q, allowed 1 to 127", parts[2])
 	}
 	return k, nil
 }

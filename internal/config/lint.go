@@ -34,12 +34,13 @@ func (l *loader) lint() {
 
 // warnKey warns at a key of a table; at the table itself when the key was left out.
 func (l *loader) warnKey(tab *table, name, hint, format string, args ...any) {
-	at := span{}
-	if tab != nil {
-		at = tab.at
-		if e := tab.get(name); e != nil {
-			at = e.at
-		}
+	if tab == nil {
+		l.whole(Warning, hint, fmt.Sprintf(format, args...))
+		return
+	}
+	at := tab.at
+	if e := tab.get(name); e != nil {
+		at = e.at
 	}
 	l.problem(Warning, at, hint, fmt.Sprintf(format, args...))
 }
@@ -55,12 +56,12 @@ func (l *loader) pointless(tab *table, names []string, why string) {
 
 func (l *loader) lintGlobal() {
 	g := l.written[&l.cfg.Global]
-	if !g.has("limits") || l.cfg.Global.Limits.Name == "" && !l.unknown {
+	if l.cfg.Global.Limits.Name == "" && !l.wrong[g] && !l.unknown {
 		l.warnKey(g, "limits", `add a [limits.NAME] and limits = "NAME" in [global]`,
 			"[global] has no limits: clients may take every file descriptor and all memory")
 	}
 	if len(l.cfg.Frontends) == 0 {
-		l.problem(Warning, span{}, "", "there is no [frontend.NAME]: nothing is listened on")
+		l.whole(Warning, "", "there is no [frontend.NAME]: nothing is listened on")
 	}
 	if l.cfg.Global.HardStopAfter == 0 {
 		l.warnKey(g, "hard-stop-after", "", "hard-stop-after is 0: a drain waits for the last client, however long it stays")

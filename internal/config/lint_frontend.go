@@ -58,7 +58,7 @@ func (l *loader) lintRoutes(f *Frontend) {
 
 // covers reports whether every request that o would take is taken by r.
 func (r *Route) covers(o *Route) bool {
-	return strings.HasPrefix(o.PathPrefix+"/", r.pathStart()) && hostCovers(r.Host, o.Host)
+	return strings.HasPrefix(o.pathStart(), r.pathStart()) && hostCovers(r.Host, o.Host)
 }
 
 // pathStart is the prefix, where none is the same as "/".

@@ -78,7 +78,14 @@ func (l *loader) problem(sev Severity, at span, hint, message string) {
 	line, col := l.src.position(at.off)
 	l.report.Problems = append(l.report.Problems, Problem{
 		File: l.src.name, Line: line, Column: col, Width: l.src.width(at),
-		Severity: sev, Message: message, Hint: hint, Source: l.src.line(line),
+		Severity: sev, Message: printable(message), Hint: printable(hint), Source: l.src.line(line),
+	})
+}
+
+// whole is a problem of the file as a whole: it stands at its start and shows no line.
+func (l *loader) whole(sev Severity, hint, message string) {
+	l.report.Problems = append(l.report.Problems, Problem{
+		File: l.src.name, Line: 1, Column: 1, Severity: sev, Message: message, Hint: hint,
 	})
 }
 
@@ -113,7 +120,7 @@ func (l *loader) sections(root *table) {
 			l.errorf(e.at, "%q must be a table, not %s", e.key, kindNames[e.val.kind])
 		case e.key == "global":
 			l.written[&l.cfg.Global] = e.val.tab
-			read(l, "[global]", globalKeys, e.val.tab, &l.cfg.Global)
+			l.marking(e.val.tab, func() { read(l, "[global]", globalKeys, e.val.tab, &l.cfg.Global) })
 		default:
 			l.named(e)
 		}
@@ -146,17 +153,18 @@ func (l *loader) named(kind entry) {
 				fmt.Sprintf("%q cannot be a name", e.key))
 			continue
 		}
-		l.namedTable(kind.key, e.key, where, e.val.tab)
+		l.marking(e.val.tab, func() { l.namedTable(kind.key, e.key, where, e.val.tab) })
 	}
 }
 
-func (l *loader) namedTable(kind, name, where string, tab *table) {
+// marking notes whether reading a table reported an error.
+func (l *loader) marking(tab *table, read func()) {
 	before := len(l.report.Problems)
-	defer func() {
-		for _, p := range l.report.Problems[before:] {
-			l.wrong[tab] = l.wrong[tab] || p.Severity == Error
-		}
-	}()
+	read()
+	l.wrong[tab] = slices.ContainsFunc(l.report.Problems[before:], func(p Problem) bool { return p.Severity == Error })
+}
+
+func (l *loader) namedTable(kind, name, where string, tab *table) {
 	switch kind {
 	case "limits":
 		t := DefaultLimits(name)

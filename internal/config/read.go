@@ -72,7 +72,7 @@ func (l *loader) duration(v *value) (time.Duration, bool) {
 	}
 	d, err := parseDuration(v.text)
 	if err != nil {
-		l.badValue(v, "", "%q is %v", v.text, err)
+		l.badValue(v, "", "%q %v", v.text, err)
 		return 0, false
 	}
 	return d, true
@@ -94,7 +94,7 @@ func (l *loader) size(v *value) (int, bool) {
 	}
 	n, err := parseSize(text)
 	if err != nil {
-		l.badValue(v, "", "%q is %v", v.text, err)
+		l.badValue(v, "", "%q %v", v.text, err)
 		return 0, false
 	}
 	return n, true

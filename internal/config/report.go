@@ -22,7 +22,7 @@ type Problem struct {
 	File     string   `json:"file"`
 	Line     int      `json:"line"`   // from 1; 0: the file as a whole
 	Column   int      `json:"column"` // from 1, in characters
-	Width    int      `json:"width"`  // characters that are meant
+	Width    int      `json:"width"`  // characters that are meant; 0: none in particular
 	Severity Severity `json:"severity"`
 	Message  string   `json:"message"`
 	Hint     string   `json:"hint,omitempty"` // what to do instead, e.g. `did you mean "backend"?`
@@ -89,7 +89,7 @@ func (p *Problem) Text() string {
 	var b strings.Builder
 	b.WriteString(p.String())
 	b.WriteByte('\n')
-	if p.Line > 0 {
+	if p.Width > 0 {
 		fmt.Fprintf(&b, "%5d | %s\n", p.Line, p.Source)
 		fmt.Fprintf(&b, "      | %s%s\n", caretIndent(p.Source, p.Column), strings.Repeat("^", p.Width))
 	}

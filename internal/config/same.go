@@ -21,7 +21,9 @@ func (b *Backend) Same(o *Backend) bool { return slices.Equal(b.flat(), o.flat()
 func (t *TLS) Same(o *TLS) bool { return slices.Equal(t.flat(), o.flat()) }
 
 // Same reports whether two profiles hold the same numbers.
-func (t *Limits) Same(o *Limits) bool { return slices.Equal(flatten("", limitsKeys, t), flatten("", limitsKeys, o)) }
+func (t *Limits) Same(o *Limits) bool {
+	return slices.Equal(flatten("", limitsKeys, t), flatten("", limitsKeys, o))
+}
 
 // Same reports whether two profiles hold the same times.
 func (t *Timeouts) Same(o *Timeouts) bool {

@@ -15,11 +15,11 @@ func parseDuration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	switch {
 	case err != nil:
-		return 0, errors.New(`not a duration such as "250ms", "5s" or "1h"`)
+		return 0, errors.New(`is not a duration such as "250ms", "5s" or "1h"`)
 	case d < 0:
-		return 0, errors.New("a duration cannot be negative")
+		return 0, errors.New("is negative")
 	case d > durationMax:
-		return 0, errors.New("longer than a year")
+		return 0, errors.New("is longer than a year")
 	}
 	return d, nil
 }
@@ -56,10 +56,10 @@ func parseSize(s string) (int, error) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 63)
 	if err != nil {
-		return 0, errors.New(`not a size such as "128KiB", "1MiB" or 4096`)
+		return 0, errors.New(`is not a size such as "128KiB", "1MiB" or 4096`)
 	}
 	if n > math.MaxInt/unit {
-		return 0, errors.New("too large")
+		return 0, errors.New("is too large")
 	}
 	return int(n * unit), nil
 }

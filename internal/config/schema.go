@@ -22,17 +22,19 @@ type key[T any] struct {
 
 // read fills *t from a table: each entry goes to its key, unknown keys are reported.
 func read[T any](l *loader, where string, keys []key[T], tab *table, t *T) {
+	meant := map[string]bool{} // keys that an unknown one is probably a misspelling of
 	for _, e := range tab.entries {
 		i := slices.IndexFunc(keys, func(k key[T]) bool { return k.name == e.key })
 		if i < 0 {
 			l.unknownKey(where, e, keyNames(keys))
+			meant[nearest(e.key, keyNames(keys))] = true
 			continue
 		}
 		l.key = e.key
 		keys[i].set(l, t, e.val)
 	}
 	for _, k := range keys {
-		if k.required && !tab.has(k.name) {
+		if k.required && !tab.has(k.name) && !meant[k.name] {
 			l.errorf(tab.at, "%s needs the key %q", where, k.name)
 		}
 	}

@@ -40,7 +40,17 @@ func (s *source) line(n int) string {
 	if i := bytes.IndexByte(rest, '\n'); i >= 0 {
 		rest = rest[:i]
 	}
-	return strings.ToValidUTF8(strings.TrimSuffix(string(rest), "\r"), "\uFFFD")
+	return printable(strings.TrimSuffix(string(rest), "\r"))
+}
+
+// printable replaces what would disturb a terminal or a log, character by character, so that columns stay what they are.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' || r == 0x7f || 0x80 <= r && r < 0xa0 {
+			return utf8.RuneError
+		}
+		return r
+	}, s) // Map turns each byte that is not UTF-8 into RuneError, as position counts it
 }
 
 // width is the number of characters of a span on its first line; at least 1, so that a caret is always seen.

@@ -9,36 +9,43 @@ import (
 // didYouMean returns a hint that names the candidate nearest to a word, or "" when none is near. Near means that at most
 // a third of the word's letters would have to change, and at least one may.
 func didYouMean(word string, candidates []string) string {
-	if c := onlyLonger(word, candidates); c != "" {
-		return "did you mean " + strconv.Quote(c) + "?"
+	c := nearest(word, candidates)
+	if c == "" {
+		return ""
+	}
+	return "did you mean " + strconv.Quote(c) + "?"
+}
+
+func nearest(word string, candidates []string) string {
+	word = strings.ToLower(word)
+	if c := only(candidates, func(c string) bool { return len(word) > 3 && strings.HasPrefix(c, word) }); c != "" {
+		return c
 	}
 	best, bestDist := "", max(1, len(word)/3)+1
 	for _, c := range sorted(candidates) {
-		if d := editDistance(strings.ToLower(word), strings.ToLower(c)); d < bestDist {
+		if d := editDistance(word, strings.ToLower(c)); d < bestDist {
 			best, bestDist = c, d
 		}
 	}
-	if best == "" {
-		best = rearranged(word, candidates)
+	if best != "" {
+		return best
 	}
-	if best == "" {
-		return ""
+	if c := rearranged(word, candidates); c != "" {
+		return c
 	}
-	return "did you mean " + strconv.Quote(best) + "?"
+	return only(candidates, func(c string) bool { return len(c) > 3 && strings.HasPrefix(word, c) })
 }
 
-// onlyLonger finds the only candidate that a word is the beginning of; a beginning shorter than four letters says nothing.
-func onlyLonger(word string, candidates []string) (found string) {
-	if len(word) < 4 {
-		return ""
-	}
+// only returns the candidate that is like what is looked for, if there is exactly one.
+func only(candidates []string, like func(string) bool) (found string) {
 	for _, c := range candidates {
-		if strings.HasPrefix(c, strings.ToLower(word)) {
-			if found != "" {
-				return ""
-			}
-			found = c
+		if !like(c) {
+			continue
 		}
+		if found != "" {
+			return ""
+		}
+		found = c
 	}
 	return found
 }

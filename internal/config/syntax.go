@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
 )
@@ -57,12 +58,20 @@ func (l *loader) syntaxError(p *unstable.Parser, err error) span {
 	if len(pe.Highlight) > 0 {
 		at = rangeSpan(p.Range(pe.Highlight))
 	}
-	hint := ""
-	if pe.Message == "strings must be quoted" {
-		hint = l.quoteHint(at.off)
+	message, hint := pe.Message, ""
+	switch {
+	case message == "strings must be quoted", strings.HasSuffix(message, "at start of value") && l.wordAt(at.off):
+		message, hint = "strings must be quoted", l.quoteHint(at.off)
+	case strings.HasSuffix(message, "cannot have new lines"):
+		message = "the closing quote is missing"
 	}
-	l.problem(Error, at, hint, pe.Message)
+	l.problem(Error, at, hint, message)
 	return at
+}
+
+// wordAt reports whether a letter stands at an offset.
+func (l *loader) wordAt(off int) bool {
+	return off < len(l.src.text) && isAlnum(l.src.text[off])
 }
 
 // quoteHint shows the word at an offset in quotes: timeout = 5s.
@@ -102,9 +111,9 @@ func looksLikeExpression(line string) bool {
 		return false
 	}
 	if b[0] == '[' {
-		b = bytes.TrimLeft(b, "[")
+		b = bytes.TrimRight(bytes.TrimLeft(b, "[ \t"), " \t")
 		n := keyLen(b)
-		return n > 0 && n < len(b) && b[n] == ']'
+		return n > 0 && (n == len(b) || b[n] == ']') // a header, or one that lacks its bracket
 	}
 	n := keyLen(b)
 	rest := bytes.TrimLeft(b[n:], " \t")
