@@ -24,8 +24,11 @@ func parseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// formatDuration writes a duration the way a person would: 1h, not 1h0m0s.
+// formatDuration writes a duration the way a person would: 1h, not 1h0m0s, and 60s, not 1m0s.
 func formatDuration(d time.Duration) string {
+	if d < 2*time.Minute && d%time.Second == 0 {
+		return strconv.Itoa(int(d/time.Second)) + "s"
+	}
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = s[:len(s)-2]
