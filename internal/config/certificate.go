@@ -32,6 +32,9 @@ func (l *loader) file(v *value, name *string) []byte {
 		l.badValue(v, "", "a file name is needed")
 		return nil
 	}
+	if l.blind {
+		return nil
+	}
 	b, err := readFile(l.path(s), secretBytesMax)
 	if err != nil {
 		var pe *fs.PathError
@@ -65,6 +68,9 @@ func (l *loader) fileHint(name string) string {
 // directoryOf reports a file to be created in a directory that does not exist.
 func (l *loader) directoryOf(v *value, path string) {
 	dir := filepath.Dir(path)
+	if l.blind {
+		return
+	}
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		l.badValue(v, "", "there is no directory %s", dir)
 	}

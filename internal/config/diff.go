@@ -35,23 +35,35 @@ type KeyChange struct {
 }
 
 // Diff says what going from one configuration to another does to each part, in the order of the tables of a file.
-func Diff(from, to *Config) []Change {
+func Diff(from, to *Config) []Change { return diff(from, to, true) }
+
+// diff compares the content of files too, if both sides have read theirs.
+func diff(from, to *Config, files bool) []Change {
+	tlsFlat, frontFlat, backFlat := (*TLS).flat, (*Frontend).flat, (*Backend).flat
+	if !files {
+		tlsFlat = func(t *TLS) []KeyValue { return without(t.flat(), t.contents()) }
+		frontFlat = func(f *Frontend) []KeyValue { return without(f.flat(), f.contents()) }
+		backFlat = func(b *Backend) []KeyValue { return without(b.flat(), b.contents()) }
+	}
 	out := []Change{compare("global", "", flatten("", globalKeys, &from.Global), flatten("", globalKeys, &to.Global))}
 	for i := range out {
 		out[i].Note = globalNote(out[i].Keys)
 	}
 	out = append(out, diffNamed("limits", from.Limits, to.Limits, func(t *Limits) []KeyValue { return flatten("", limitsKeys, t) })...)
 	out = append(out, diffNamed("timeouts", from.Timeouts, to.Timeouts, func(t *Timeouts) []KeyValue { return flatten("", timeoutsKeys, t) })...)
-	out = append(out, diffNamed("tls", from.TLS, to.TLS, (*TLS).flat)...)
-	out = append(out, diffNamed("frontend", byName(from.Frontends, frontendName), byName(to.Frontends, frontendName), (*Frontend).flat)...)
+	out = append(out, diffNamed("tls", from.TLS, to.TLS, tlsFlat)...)
+	out = append(out, diffNamed("frontend", byName(from.Frontends, frontendName), byName(to.Frontends, frontendName), frontFlat)...)
 	out = append(out, diffNamed("listener", from.Listeners(), to.Listeners(), func(l Listener) []KeyValue { return flatten("", bindKeys, l.Bind) })...)
-	backends := diffNamed("backend", byName(from.Backends, ownName), byName(to.Backends, ownName), (*Backend).flat)
+	backends := diffNamed("backend", byName(from.Backends, ownName), byName(to.Backends, ownName), backFlat)
 	for i := range backends {
 		backends[i].Note = backendNote(&backends[i], from, to)
 	}
 	out = append(out, backends...)
 	return append(out, diffNamed("server", from.servers(), to.servers(), func(s *Server) []KeyValue { return flatten("", serverKeys, s) })...)
 }
+
+// without is flat less the contents at its end.
+func without(flat, contents []KeyValue) []KeyValue { return flat[:len(flat)-len(contents)] }
 
 // Listener is a bind with the frontend that it belongs to.
 type Listener struct {

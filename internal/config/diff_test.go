@@ -2,8 +2,12 @@ package config
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 const running = `
@@ -91,5 +95,80 @@ func TestNeedsRestart(t *testing.T) {
 	}
 	if got := NeedsRestart(from, from); len(got) != 0 {
 		t.Errorf("%v", got)
+	}
+}
+
+func TestDiffTextSeesWhatDiffSees(t *testing.T) {
+	a := newAuthority(t)
+	a.issue("site", testNow.Add(-time.Hour), testNow.AddDate(1, 0, 0))
+	a.write("sorry.html", []byte("sorry"))
+	text := tlsFile("certificates = [{ cert = \"site.pem\", key = \"site.key\" }]") + "\n[frontend.g]\nbind = [{ address = \":81\" }]\nbackend = \"b\"\nerror-pages = { 503 = \"sorry.html\" }\n"
+	from, r := a.parse(text)
+	if !r.OK() {
+		t.Fatal(r.Err())
+	}
+	check := func(step string) {
+		t.Helper()
+		to, r := a.parse(text)
+		if !r.OK() {
+			t.Fatal(r.Err())
+		}
+		got, err := DiffText(from.WriteTOML(), to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := Diff(from, to); summary(got) != summary(want) {
+			t.Errorf("%s:\ngot  %s\nwant %s", step, summary(got), summary(want))
+		}
+		if changed := strings.Contains(summary(got), "change"); changed != (step != "nothing") {
+			t.Errorf("%s: %s", step, summary(got))
+		}
+	}
+	check("nothing")
+	a.write("sorry.html", []byte("very sorry"))
+	check("an error page")
+	a.issue("site", testNow.Add(-time.Hour), testNow.AddDate(2, 0, 0))
+	check("a renewed certificate")
+	text = strings.Replace(text, "127.0.0.1:1", "127.0.0.1:2", 1)
+	check("a server")
+
+	if _, err := DiffText("[frontend.f]\nno-such-key = 1\n", from); err == nil {
+		t.Error("a configuration of some other weir was understood")
+	}
+}
+
+func summary(cs []Change) string {
+	var b strings.Builder
+	for _, c := range cs {
+		keys := []string{}
+		for _, k := range c.Keys {
+			keys = append(keys, k.Key)
+		}
+		slices.Sort(keys)
+		fmt.Fprintln(&b, c.Kind, c.Name, c.Action, keys, c.Note)
+	}
+	return b.String()
+}
+
+func TestRuntimeSocketOfAFileWithErrors(t *testing.T) {
+	dir := t.TempDir()
+	for text, want := range map[string]string{
+		"": "/run/weir/weir.sock", "[global]\nruntime-socket = \"/x\"\nwrong = 1\n[frontend.a]\nbind = 5\n": "/x",
+		"[global]\nruntime-socket = \"w.sock\"\nbroken = \n": filepath.Join(dir, "w.sock"), "[global]\nruntime-socket = 5\n": "error",
+	} {
+		path := filepath.Join(dir, "weir.toml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := RuntimeSocket(path)
+		if err != nil {
+			got = "error"
+		}
+		if got != want {
+			t.Errorf("%q: %s %v", text, got, err)
+		}
+	}
+	if _, err := RuntimeSocket(filepath.Join(dir, "none")); err == nil {
+		t.Error("a missing file has a socket")
 	}
 }

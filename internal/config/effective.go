@@ -8,8 +8,9 @@ import (
 
 // Table is one table of the effective configuration.
 type Table struct {
-	Name string // "global", "backend.api"
-	Keys []KeyValue
+	Name     string // "global", "backend.api"
+	Keys     []KeyValue
+	Contents []KeyValue // fingerprints of the files that it names
 }
 
 // KeyValue is a key with its effective value as a TOML literal.
@@ -32,13 +33,19 @@ func (c *Config) Effective() []Table {
 		tables = append(tables, tableOf("timeouts."+name, timeoutsKeys, c.Timeouts[name], DefaultTimeouts("")))
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.TLS)) {
-		tables = append(tables, tableOf("tls."+name, tlsKeys, c.TLS[name], &TLS{MinVersion: VersionTLS12}))
+		t := tableOf("tls."+name, tlsKeys, c.TLS[name], &TLS{MinVersion: VersionTLS12})
+		t.Contents = c.TLS[name].contents()
+		tables = append(tables, t)
 	}
 	for _, f := range c.Frontends {
-		tables = append(tables, tableOf("frontend."+f.Name, frontendKeys, f, DefaultFrontend("")))
+		t := tableOf("frontend."+f.Name, frontendKeys, f, DefaultFrontend(""))
+		t.Contents = f.contents()
+		tables = append(tables, t)
 	}
 	for _, b := range c.Backends {
-		tables = append(tables, tableOf("backend."+b.Name, backendKeys, b, DefaultBackend("")))
+		t := tableOf("backend."+b.Name, backendKeys, b, DefaultBackend(""))
+		t.Contents = b.contents()
+		tables = append(tables, t)
 	}
 	return tables
 }
@@ -53,7 +60,11 @@ func tableOf[T any](name string, keys []key[T], t, def *T) Table {
 	return tab
 }
 
-// WriteTOML writes the effective configuration as a file that means the same. Values that are defaults are marked.
+// contentMark begins the comments by which a written configuration says which files it was made of.
+const contentMark = "# content: "
+
+// WriteTOML writes the effective configuration as a file that means the same. Values that are defaults are marked. Files
+// are named, and their content is told apart by a fingerprint in a comment, by which DiffText sees that one was renewed.
 func (c *Config) WriteTOML() string {
 	var b strings.Builder
 	for i, t := range c.Effective() {
@@ -72,6 +83,11 @@ func (c *Config) WriteTOML() string {
 				b.WriteString(" # default")
 			}
 			b.WriteByte('\n')
+		}
+		for _, k := range t.Contents {
+			if k.Value != noContent {
+				b.WriteString(contentMark + quote(k.Key) + " " + k.Value + "\n")
+			}
 		}
 	}
 	return b.String()

@@ -27,11 +27,17 @@ func Parse(name string, text []byte, dir string) (*Config, *Report) {
 }
 
 func parse(name string, text []byte, dir string, now time.Time) (*Config, *Report) {
+	l := newLoader(name, text, dir)
+	l.now = now
+	return l.load()
+}
+
+func newLoader(name string, text []byte, dir string) *loader {
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs // a working directory that is gone leaves names relative to it
 	}
-	l := &loader{
-		src: newSource(name, text), dir: dir, now: now, schema: Schema(),
+	return &loader{
+		src: newSource(name, text), dir: dir, schema: Schema(),
 		written: map[any]*table{}, wrong: map[*table]bool{},
 		report: &Report{File: name, Problems: []Problem{}},
 		cfg: &Config{
@@ -39,6 +45,10 @@ func parse(name string, text []byte, dir string, now time.Time) (*Config, *Repor
 			Limits: map[string]*Limits{}, Timeouts: map[string]*Timeouts{}, TLS: map[string]*TLS{},
 		},
 	}
+}
+
+// load does everything, in the order of the drawing in doc.go.
+func (l *loader) load() (*Config, *Report) {
 	root, lost := l.parseTree()
 	legible := len(l.report.Problems) == 0
 	l.sections(root)
@@ -61,6 +71,7 @@ type loader struct {
 	now    time.Time
 	report *Report
 	cfg    *Config
+	blind  bool // files that are named are not looked at: names are all that is asked for
 
 	// schema is handed in rather than asked for, as the lists of keys would otherwise depend on themselves.
 	schema []Section

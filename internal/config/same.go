@@ -58,6 +58,9 @@ func flatten[T any](prefix string, keys []key[T], t *T) (out []KeyValue) {
 	return out
 }
 
+// noContent is the fingerprint where there is no file.
+const noContent = "none"
+
 // content stands for what is in a file.
 func content(key string, parts ...[]byte) KeyValue {
 	h := sha256.New()
@@ -68,7 +71,7 @@ func content(key string, parts ...[]byte) KeyValue {
 		h.Write(sum[:])
 	}
 	if n == 0 {
-		return KeyValue{Key: key + " content", Value: "none"}
+		return KeyValue{Key: key + " content", Value: noContent}
 	}
 	return KeyValue{Key: key + " content", Value: "sha256:" + hex.EncodeToString(h.Sum(nil)[:8])}
 }
@@ -80,8 +83,9 @@ func (c *Certificate) content(key string) KeyValue {
 	return content(key, c.CertPEM, c.KeyPEM, c.OCSP)
 }
 
-func (t *TLS) flat() []KeyValue {
-	out := flatten("", tlsKeys, t)
+func (t *TLS) flat() []KeyValue { return append(flatten("", tlsKeys, t), t.contents()...) }
+
+func (t *TLS) contents() (out []KeyValue) {
 	for i := range t.Certificates {
 		out = append(out, t.Certificates[i].content(t.Certificates[i].CertFile))
 	}
@@ -93,10 +97,19 @@ func (f *Frontend) flat() []KeyValue {
 	out = append(out, flatten("limits.", limitsKeys, f.Limits)...)
 	out = append(out, flatten("timeouts.", timeoutsKeys, f.Timeouts)...)
 	for _, b := range f.Binds {
+		if b.TLS != nil {
+			out = append(out, flatten("tls."+b.TLS.Name+".", tlsKeys, b.TLS)...)
+		}
+	}
+	return append(out, f.contents()...)
+}
+
+func (f *Frontend) contents() (out []KeyValue) {
+	for _, b := range f.Binds {
 		if b.TLS == nil {
 			continue
 		}
-		for _, kv := range b.TLS.flat() {
+		for _, kv := range b.TLS.contents() {
 			out = append(out, KeyValue{Key: "tls." + b.TLS.Name + "." + kv.Key, Value: kv.Value})
 		}
 	}
@@ -110,5 +123,9 @@ func (b *Backend) flat() []KeyValue {
 	out := flatten("", backendKeys, b)
 	out = append(out, flatten("limits.", limitsKeys, b.Limits)...)
 	out = append(out, flatten("timeouts.", timeoutsKeys, b.Timeouts)...)
-	return append(out, content("tls.ca", b.TLS.CAPEM), b.TLS.Cert.content("tls.cert"))
+	return append(out, b.contents()...)
+}
+
+func (b *Backend) contents() []KeyValue {
+	return []KeyValue{content("tls.ca", b.TLS.CAPEM), b.TLS.Cert.content("tls.cert")}
 }
