@@ -11,6 +11,7 @@ type Field struct {
 	Name, Value Span
 	ID          FieldID // what the name is, when weir has to know it; FieldOther otherwise
 	Drop        bool    // not to be sent on: hop-by-hop, named by Connection, framing, or replaced
+	Line        bool    // Buf holds "name: value CRLF" in one piece, as h1 sends it; set by the h1 reader only
 }
 
 // Head is the start of a message (or its trailer section): where it goes, what it is, how its body is framed.

@@ -49,3 +49,6 @@ func (m Method) Safe() bool {
 
 // Idempotent reports whether sending the request twice has the effect of sending it once (RFC 9110 section 9.2.2).
 func (m Method) Idempotent() bool { return m.Safe() || m == MethodPut || m == MethodDelete }
+
+// MethodBytesMax is twice the longest registered method; a longer token is no method that any server has.
+const MethodBytesMax = 32

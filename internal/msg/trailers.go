@@ -1,0 +1,68 @@
+package msg
+
+// trailersForbidden are names that RFC 9110 section 6.5.1 keeps out of trailers and that have no identity of their own:
+// request modifiers, response control data, and what says how to process the content. A recipient that merged them into
+// the head would be deceived.
+var trailersForbidden = [...]string{
+	"age", "cache-control", "content-encoding", "content-language", "content-location", "content-range", "date", "expires",
+	"if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "location", "pragma", "range",
+	"retry-after", "vary", "warning", "www-authenticate", "authentication-info", "cookie2", "set-cookie2", "clear-site-data",
+	"strict-transport-security", "content-security-policy", "access-control-allow-origin",
+	"access-control-allow-credentials",
+}
+
+// VetTrailers drops the trailer fields that may not stand there: framing, routing, authentication, control data (RFC 9110
+// section 6.5.1), and everything that speaks for one hop or for the proxies before it. What is left may be sent on as
+// trailers, never as header fields. Only HTTP/2 and HTTP/3 sections can fail; HTTP/1 ones were checked as they were parsed.
+// It may be called again on the same section.
+func VetTrailers(h *Head, request bool) *Error {
+	if h.Version >= HTTP2 {
+		if f := vetStreamTrailers(h); f != 0 {
+			if request {
+				return f.InRequest()
+			}
+			return f.InResponse()
+		}
+	}
+	DropTrailers(h)
+	return nil
+}
+
+// DropTrailers is the part of VetTrailers that cannot fail. The h1 reader has done it.
+func DropTrailers(h *Head) {
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		if !trailerAllowed(f.ID, h.Bytes(f.Name)) {
+			f.Drop = true
+		}
+	}
+}
+
+func vetStreamTrailers(h *Head) Fault {
+	if len(h.Fields) > FieldsMax {
+		return FaultFieldCount
+	}
+	for i := range h.Fields {
+		if f := vetStreamField(h, &h.Fields[i]); f != 0 {
+			return f
+		}
+	}
+	return 0
+}
+
+// trailerAllowed: of the names with an identity only these are known to be harmless after the content.
+func trailerAllowed(id FieldID, name []byte) bool {
+	switch id {
+	case FieldOther:
+	case FieldLink:
+		return true
+	default:
+		return false
+	}
+	for _, s := range trailersForbidden {
+		if equalLower(name, s) {
+			return false
+		}
+	}
+	return true
+}
