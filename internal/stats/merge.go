@@ -107,6 +107,8 @@ func (m *merger) frontend(f *Frontend) {
 
 func (m *merger) route(r *Route) {
 	row := m.frontendRow(r.frontend)
+	// A registered pair has a row before its first request, so that a rate over it starts at 0 and not at a gap.
+	row.addRequests(r.backend, Class2xx.String(), H1.String(), 0)
 	for class := range Classes {
 		for p := range Protocols {
 			if n := r.Requests[class][p]; n > 0 {

@@ -45,7 +45,7 @@ type FrontendRow struct {
 	Requests          []RequestRow      `json:"requests"`
 }
 
-// RequestRow is the exchanges of a frontend that ended alike. Only what occurred has a row.
+// RequestRow is the exchanges of a frontend that ended alike. What occurred has a row, and each registered pair has one.
 type RequestRow struct {
 	Backend  string `json:"backend"`
 	Code     string `json:"code"` // class: "2xx"; "none" when no status was sent

@@ -131,7 +131,7 @@ func TestMergeAddsWorkersUp(t *testing.T) {
 		f.HandshakesResumed["h2"] != 6 || f.HandshakeFailures["h1"] != 3 || f.Connections["h3"] != 0 {
 		t.Errorf("frontend: %+v", f)
 	}
-	want := []RequestRow{{"api", "2xx", "h1", 300}, {"", "4xx", "h1", 2}}
+	want := []RequestRow{{"api", "2xx", "h1", 300}, {"", "2xx", "h1", 0}, {"", "4xx", "h1", 2}}
 	if !reflect.DeepEqual(f.Requests, want) {
 		t.Errorf("requests %v, want %v", f.Requests, want)
 	}
