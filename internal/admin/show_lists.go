@@ -41,6 +41,7 @@ func SessionsJSON(sessions []stats.Session) any { return list(sessions) }
 // RenderErrors is `weir show errors`: the last failures of the data path, the newest last.
 func RenderErrors(s *stats.Snapshot) string {
 	t := newTable(9, "time", "worker", "client", "frontend", "backend", "server", "status", "reason", "detail")
+	t.prose = true
 	for i := range s.Failures {
 		f := &s.Failures[i]
 		when := time.Unix(0, f.UnixNano).UTC().Format("2006-01-02T15:04:05.000Z")

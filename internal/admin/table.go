@@ -9,11 +9,12 @@ import (
 )
 
 // table renders rows under a header, columns aligned, numbers to the right. Cells never hold white space and are never
-// empty, so that awk and sort see as many fields in every line as in the header.
+// empty, so that awk and sort see as many fields in every line as in the header; only a last column of prose may.
 type table struct {
 	header []string
 	rows   [][]string
-	words  int // how many of the first columns are words, aligned to the left
+	words  int  // how many of the first columns are words, aligned to the left
+	prose  bool // the last column is a sentence
 }
 
 func newTable(words int, header ...string) *table { return &table{header: header, words: words} }
@@ -25,17 +26,20 @@ func (t *table) add(values ...any) {
 	}
 	row := make([]string, len(values))
 	for i, v := range values {
-		row[i] = cell(fmt.Sprint(v))
+		row[i] = cell(fmt.Sprint(v), t.prose && i == len(values)-1)
 	}
 	t.rows = append(t.rows, row)
 }
 
 // cell makes text safe for a terminal and for field-splitting: some of it (a path, a name) is not ours.
-func cell(s string) string {
+func cell(s string, prose bool) string {
 	if s == "" {
 		return "-"
 	}
 	return strings.Map(func(r rune) rune {
+		if r == ' ' && prose {
+			return r
+		}
 		if r <= ' ' || r == 0x7f || r == utf8.RuneError || r >= 0x80 && r < 0xa0 {
 			return '_'
 		}
