@@ -269,11 +269,13 @@ type site struct {
 	client *ClientConfig
 	store  *SessionStore
 	peer   *Peer
+
+	otherEnd map[int]int // of the descriptors of connectedOn
 }
 
 func newSite(t testing.TB, version uint16, kind string) *site {
 	t.Helper()
-	s := &site{ca: newAuthority(t, "test CA"), store: NewSessionStore(100)}
+	s := &site{ca: newAuthority(t, "test CA"), store: NewSessionStore(100), otherEnd: make(map[int]int)}
 	s.server = serverConfig(t, &ServerOptions{
 		Certificates: []CertSource{s.ca.issue(t, kind, nil, "example.com", "www.example.com")},
 		MaxVersion:   version, ALPN: []string{"h2", "http/1.1"}, Tickets: NewTicketStore(),
@@ -344,12 +346,18 @@ func handshakeOn(t testing.TB, c *Conn) error {
 func (s *site) connected(t testing.TB) (client, server *Conn, k *sockets) {
 	t.Helper()
 	k = new(sockets)
-	w := newWorker(k)
+	client, server = s.connectedOn(t, newWorker(k))
+	return client, server, k
+}
+
+func (s *site) connectedOn(t testing.TB, w *Worker) (client, server *Conn) {
+	t.Helper()
 	a, b := socketpair(t)
+	s.otherEnd[a], s.otherEnd[b] = b, a
 	client, server = w.Client(a, s.peer), w.Server(b, s.server)
 	t.Cleanup(func() { client.Close(); server.Close() })
 	drive(t, client, server)
-	return client, server, k
+	return client, server
 }
 
 // recvAll reads until n bytes are there.

@@ -64,7 +64,7 @@ func (in *innards) set(b []byte) { *in.raw = *bytes.NewBuffer(b) }
 // spent reports whether nothing that was received waits inside, decrypted or not.
 func (in *innards) spent() bool { return in.raw.Len() == 0 && in.input.Len() == 0 }
 
-// drop takes the memory away from raw and input, which must be spent.
+// drop takes the memory away from raw and input, and what waits in it.
 func (in *innards) drop() {
 	*in.raw = bytes.Buffer{}
 	in.input.Reset(nil)

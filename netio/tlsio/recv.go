@@ -56,6 +56,9 @@ func (c *Conn) recvLent(p []byte) (n int, io netio.IO) {
 			break
 		}
 	}
+	if c.readEnd != netio.OK {
+		c.in.drop() // what came behind the end is never read
+	}
 	c.settle()
 	if n == 0 {
 		return 0, c.readEnd
