@@ -68,7 +68,7 @@ func validIPv6(b []byte) bool {
 		}
 		if n < len(b) && b[n] == '.' {
 			groups += 2
-			return validIPv4(b) && (groups == 8 || gap && groups < 8)
+			return validIPv4(b) && wholeIPv6(groups, gap)
 		}
 		if n == 0 || n > 4 {
 			return false
@@ -87,8 +87,11 @@ func validIPv6(b []byte) bool {
 			gap, b = true, b[1:]
 		}
 	}
-	return groups == 8 || gap && groups < 8
+	return wholeIPv6(groups, gap)
 }
+
+// wholeIPv6: eight groups, or fewer and a "::" that stands for the others.
+func wholeIPv6(groups int, gap bool) bool { return groups == 8 && !gap || groups < 8 && gap }
 
 func validIPv4(b []byte) bool {
 	for part := range 4 {
@@ -97,7 +100,7 @@ func validIPv4(b []byte) bool {
 			v = v*10 + int(b[n]-'0')
 			n++
 		}
-		if n == 0 || v > 255 {
+		if n == 0 || v > 255 || n > 1 && b[0] == '0' {
 			return false
 		}
 		if b = b[n:]; part == 3 {

@@ -58,6 +58,17 @@ func nextMember(v []byte) (member, rest []byte) {
 	return trimSpace(v), nil
 }
 
+// hasMember reports whether a comma-separated list has this lower-case member.
+func hasMember(v []byte, member string) bool {
+	for len(v) > 0 {
+		var m []byte
+		if m, v = nextMember(v); equalLower(m, member) {
+			return true
+		}
+	}
+	return false
+}
+
 // dropNamed drops the fields that Connection names. RFC 9110 section 7.6.1 leaves no choice for any field: a name like
 // Authorization goes too, which fails closed. Host and framing fields are re-made from Authority and Framing, so naming
 // them has no effect; that is why they cannot be stripped by a client.

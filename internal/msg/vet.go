@@ -38,7 +38,7 @@ func (p *hop) requestField(h *Head, f *Field) Fault {
 		f.Drop = true
 	case FieldTE:
 		f.Drop = true
-		if equalLower(h.Bytes(f.Value), "trailers") {
+		if hasMember(h.Bytes(f.Value), "trailers") {
 			h.Flags |= FlagTETrailers
 		}
 	case FieldUpgrade:
