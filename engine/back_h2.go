@@ -1,0 +1,426 @@
+package engine
+
+import (
+	"weir/internal/buf"
+	"weir/internal/mono"
+	"weir/internal/msg"
+	"weir/internal/stats"
+	"weir/internal/stub/h2"
+	"weir/netio"
+)
+
+// backH2 is the h2 mux of a server connection: a stream for each exchange.
+type backH2 struct {
+	c      *backConn
+	codec  *h2.Conn
+	live   int
+	goaway bool // the server takes no new streams
+	why    stats.Cause
+	free   *h2Back
+}
+
+// h2Back is one stream seen as the back half of its exchange.
+type h2Back struct {
+	b       *backH2
+	stream  *h2.Stream
+	x       *exchange
+	body    buf.Queue // of the response, not yet taken by the client; bounded by the stream's window
+	ended   bool
+	trailed bool
+	tail    msg.Head
+	blocked bool // the request waits for a window or for room
+	got     bool // a head has arrived
+	next    *h2Back
+}
+
+func newBackH2(c *backConn) *backH2 {
+	b := &backH2{c: c, codec: h2.New(c.srv.be.h2Config()), why: stats.CausePeerClosed}
+	c.w.headBuf = b.codec.AppendPreface(c.w.headBuf[:0])
+	c.write(c.w.headBuf)
+	c.srv.streams.Add(c, c.key)
+	return b
+}
+
+// open reports whether one more stream can be opened now.
+func (b *backH2) open() bool {
+	return !b.goaway && !b.codec.Draining() && b.codec.FreeStreams() > 0
+}
+
+func (b *backH2) idle() bool { return b.live == 0 }
+
+// carry opens a stream for x.
+func (b *backH2) carry(x *exchange) {
+	c := b.c
+	t := b.free
+	if t != nil {
+		b.free = t.next
+		tail := t.tail
+		tail.Reset()
+		*t = h2Back{tail: tail}
+	} else {
+		t = &h2Back{}
+	}
+	t.b, t.x = b, x
+	t.body.Init(c.w.bufs)
+	st, ok := b.codec.Open(t)
+	if !ok {
+		panic("engine: stream opened on a connection without room")
+	}
+	t.stream = st
+	b.live++
+	c.count(gaugeUsed)
+	c.arm(mono.Never)
+	x.attach(t, c)
+}
+
+func (b *backH2) onReadable() {
+	c := b.c
+	if p := c.pending(); len(p) > 0 {
+		b.use(p)
+	}
+	for i := 0; c.has(canRead) && !c.has(buried); i++ {
+		if i == readsPerTurn {
+			c.wake()
+			return
+		}
+		p, io := c.fill(scratchBytes)
+		switch io {
+		case netio.OK:
+			b.use(p)
+		case netio.Again:
+			return
+		default:
+			b.fail(causeOfIO(io))
+			return
+		}
+	}
+}
+
+func (b *backH2) use(p []byte) {
+	rest := b.feed(p)
+	if !b.c.has(buried) {
+		b.c.keep(rest)
+		b.sendPending()
+	}
+}
+
+func (b *backH2) feed(p []byte) []byte {
+	w := b.c.w
+	for {
+		ev, n, err := b.codec.Recv(p, &w.inHead, w.now)
+		if err != nil {
+			b.sendPending()
+			b.c.flush()
+			b.fail(stats.CauseProtocolError)
+			return nil
+		}
+		p = p[n:]
+		if ev.Kind == h2.None {
+			if n == 0 {
+				return p
+			}
+			continue
+		}
+		b.on(&ev)
+		if b.c.has(buried) {
+			return nil
+		}
+	}
+}
+
+func streamBack(st *h2.Stream) *h2Back {
+	if st == nil {
+		return nil
+	}
+	t, _ := st.User.(*h2Back)
+	return t
+}
+
+func (b *backH2) on(ev *h2.Event) {
+	t := streamBack(ev.Stream)
+	switch ev.Kind {
+	case h2.Head:
+		if t != nil {
+			t.onHead(ev)
+		}
+	case h2.Data:
+		if t == nil {
+			b.codec.Consumed(ev.Stream, len(ev.Data))
+			return
+		}
+		t.ended = t.ended || ev.End
+		t.body.Append(ev.Data)
+		t.pump()
+	case h2.Trailers:
+		if t != nil {
+			t.tail.CopyFrom(&b.c.w.inHead)
+			t.ended, t.trailed = true, true
+			t.pump()
+		}
+	case h2.Reset:
+		if t != nil {
+			t.onReset(ev.Code)
+		}
+	case h2.Window, h2.Settings:
+		b.resumeBlocked()
+		b.offer()
+	case h2.GoAway:
+		b.onGoAway(ev)
+	case h2.Pong:
+		b.c.onPong()
+	}
+}
+
+func (t *h2Back) onHead(ev *h2.Event) {
+	w := t.b.c.w
+	t.got = true
+	h := &w.rspHead
+	h.CopyFrom(&w.inHead)
+	if ev.End {
+		t.ended = true
+		h.Framing = msg.BodyNone
+	}
+	x := t.x
+	if x.req.head.Flags.Has(msg.FlagUpgrade) && h.Status == 200 {
+		h.Framing = msg.BodyTunnel
+	}
+	x.onRspHead(h)
+	if t.x == x && t.ended && h.Status >= 200 {
+		t.pump()
+	}
+}
+
+// pump gives the exchange as much of the response as its client takes.
+func (t *h2Back) pump() {
+	x := t.x
+	for x != nil && t.body.Len() > 0 {
+		room := x.rspRoom()
+		if room <= 0 {
+			return
+		}
+		p := t.body.Bytes()
+		p = p[:min(len(p), room)]
+		n := len(p)
+		x.onRspData(p)
+		if t.x != x {
+			return
+		}
+		t.body.Consume(n)
+		t.b.codec.Consumed(t.stream, n)
+	}
+	if x != nil && t.ended && x.rsp.state == rspFlowing {
+		var tail *msg.Head
+		if t.trailed {
+			tail = &t.tail
+		}
+		x.onRspEnd(tail)
+	}
+}
+
+// onReset is called when the server has taken the stream back. REFUSED_STREAM says that it has not seen the request
+// (RFC 9113 section 8.7).
+func (t *h2Back) onReset(code h2.ErrCode) {
+	x := t.x
+	t.drop()
+	if x == nil {
+		return
+	}
+	x.back = goneBack{}
+	switch {
+	case code == h2.RefusedStream:
+		x.serverFailed(causeServerRefused)
+	case code == h2.NoError && x.rsp.state == rspFlowing:
+		x.serverFailed(causeServerReset)
+	default:
+		x.serverFailed(causeServerReset)
+	}
+}
+
+// drop forgets the stream.
+func (t *h2Back) drop() {
+	b := t.b
+	if t.x == nil {
+		return
+	}
+	t.x = nil
+	if t.stream.User == t {
+		t.stream.User = nil
+	}
+	if n := t.body.Len(); n > 0 {
+		t.body.Reset()
+		b.codec.Consumed(t.stream, n)
+	}
+	b.live--
+	t.next, b.free = b.free, t
+}
+
+// onGoAway: streams above the last one were not seen by the server and are sent again elsewhere.
+func (b *backH2) onGoAway(ev *h2.Event) {
+	b.goaway, b.why = true, stats.CauseGoaway
+	b.c.srv.streams.Remove(b.c)
+	if b.live > 0 {
+		b.c.count(gaugeDraining)
+	}
+	b.codec.Walk(func(st *h2.Stream) {
+		if t := streamBack(st); t != nil && st.ID > ev.LastStream {
+			x := t.x
+			t.drop()
+			x.back = goneBack{}
+			x.serverFailed(causeServerRefused)
+		}
+	})
+	b.settle()
+}
+
+// fail is called when the connection is gone: with it every stream.
+func (b *backH2) fail(end stats.Cause) {
+	c := b.c
+	if b.goaway {
+		end = stats.CauseGoaway
+	}
+	b.goaway = true
+	c.srv.streams.Remove(c)
+	reused := c.exchanges > 1
+	b.codec.Walk(func(st *h2.Stream) {
+		t := streamBack(st)
+		if t == nil {
+			return
+		}
+		x, got := t.x, t.got
+		t.drop()
+		x.back = goneBack{}
+		why := causeServerClosed
+		if !got && reused {
+			why = causeStale
+			end = stats.CauseStaleOnUse
+		}
+		x.serverFailed(why)
+	})
+	c.end(end, true)
+}
+
+func (b *backH2) resumeBlocked() {
+	if b.c.backlog() >= b.c.srv.be.bufferMax {
+		return
+	}
+	b.codec.Walk(func(st *h2.Stream) {
+		if t := streamBack(st); t != nil && t.blocked && t.reqRoom() > 0 {
+			t.blocked = false
+			t.x.onReqRoom()
+		}
+	})
+}
+
+func (b *backH2) onRoom() {
+	b.resumeBlocked()
+	b.sendPending()
+}
+
+func (b *backH2) sendPending() {
+	if b.c.has(buried) || !b.codec.Pending() {
+		return
+	}
+	w := b.c.w
+	w.headBuf = b.codec.AppendPending(w.headBuf[:0])
+	b.c.write(w.headBuf)
+}
+
+func (b *backH2) onTimeout() {
+	if err := b.codec.Expire(b.c.w.now); err != nil {
+		b.fail(stats.CauseTimeout)
+		return
+	}
+	if b.live == 0 {
+		b.c.expire()
+	}
+}
+
+// offer gives free streams to exchanges that wait for a connection.
+func (b *backH2) offer() {
+	srv := b.c.srv
+	for b.open() && !b.c.has(buried) {
+		x := srv.waiterFor(b.c)
+		if x == nil {
+			return
+		}
+		srv.unawait(x)
+		b.c.carry(x)
+	}
+}
+
+// settle is called when a stream has ended.
+func (b *backH2) settle() {
+	c := b.c
+	if c.stage == backClosed {
+		return
+	}
+	if b.live > 0 {
+		return
+	}
+	if b.goaway || c.srv.retired {
+		c.end(b.why, false)
+		return
+	}
+	c.srv.idle(c)
+}
+
+func (t *h2Back) reqHead(h *msg.Head, end bool) {
+	w := t.b.c.w
+	w.headBuf = t.b.codec.AppendHead(w.headBuf[:0], t.stream, h, end)
+	t.b.c.write(w.headBuf)
+}
+
+func (t *h2Back) reqData(p []byte) {
+	w := t.b.c.w
+	for len(p) > 0 {
+		out, n := t.b.codec.AppendData(w.headBuf[:0], t.stream, p, false)
+		w.headBuf = out
+		if n == 0 {
+			panic("engine: more request body than the stream had room for")
+		}
+		t.b.c.write(out)
+		p = p[n:]
+	}
+}
+
+func (t *h2Back) reqEnd(trailers *msg.Head) {
+	w := t.b.c.w
+	if trailers != nil && len(trailers.Fields) > 0 {
+		w.headBuf = t.b.codec.AppendTrailers(w.headBuf[:0], t.stream, trailers)
+	} else {
+		w.headBuf, _ = t.b.codec.AppendData(w.headBuf[:0], t.stream, nil, true)
+	}
+	t.b.c.write(w.headBuf)
+}
+
+func (t *h2Back) reqRoom() int {
+	n := min(t.b.codec.SendRoom(t.stream), t.b.c.srv.be.bufferMax-t.b.c.backlog())
+	if n <= 0 {
+		t.blocked = true
+		return 0
+	}
+	return n
+}
+
+func (t *h2Back) rspResume() { t.pump() }
+
+func (t *h2Back) rspTaken(int) {}
+
+// release ends the exchange on this stream; the connection lives on either way.
+func (t *h2Back) release(clean bool) {
+	b := t.b
+	if t.x == nil {
+		return
+	}
+	if !clean && b.c.stage == backOpen {
+		w := b.c.w
+		w.headBuf = b.codec.AppendReset(w.headBuf[:0], t.stream, h2.Cancel)
+		b.c.write(w.headBuf)
+	}
+	if clean {
+		b.c.proven = true
+	}
+	t.drop()
+	b.offer()
+	b.settle()
+}

@@ -1,0 +1,126 @@
+package engine
+
+import (
+	"time"
+
+	"weir/internal/stats"
+)
+
+// drainSpread is the longest time over which idle clients are sent away, so that they do not all come back to another
+// machine at once.
+const drainSpread = 5 * time.Second
+
+// drain stops accepting and sends clients away as they become idle. hard bounds the whole drain; 0: nothing does.
+func (w *worker) drain(hard time.Duration) {
+	w.draining = true
+	for _, l := range w.view.listeners {
+		w.closeListener(l)
+	}
+	w.view.listeners = nil
+	spread := drainSpread
+	if hard > 0 {
+		spread = min(spread, hard/4)
+	}
+	w.eachSession(func(s *session) { s.goAway(spread) })
+	for _, be := range w.view.backends {
+		for _, srv := range be.servers {
+			srv.closeIdle(stats.CauseDrain)
+		}
+	}
+}
+
+// goAway ends a session when it is idle, within spread; one that is busy learns of it with its next response.
+func (s *session) goAway(spread time.Duration) {
+	if s.h2 != nil {
+		s.h2.goAway()
+		return
+	}
+	if s.stage == stageServing && s.h1.state == h1Idle {
+		s.arm(s.w.now.Add(time.Duration(s.w.rand.below(int64(spread)))))
+	}
+}
+
+// eachSession calls f for the client connections of the worker.
+func (w *worker) eachSession(f func(*session)) {
+	w.conns.each(func(c *conn) {
+		if s, ok := c.owner.(*session); ok && !c.has(buried) {
+			f(s)
+		}
+	})
+}
+
+// sessionsLeft is how many client connections the worker still has.
+func (w *worker) sessionsLeft() (n int) {
+	w.eachSession(func(*session) { n++ })
+	return n
+}
+
+// retireFrontend ends the sessions of a frontend that the configuration has no more, or has otherwise.
+func (w *worker) retireFrontend(fe *frontend) {
+	fe.retired = true
+	w.eachSession(func(s *session) {
+		if s.fe == fe {
+			s.goAway(drainSpread)
+		}
+	})
+}
+
+// retire lets what a backend's servers carry finish and closes what is idle.
+func (be *backend) retire() {
+	for _, srv := range be.servers {
+		srv.retire()
+	}
+}
+
+// retire closes the server's idle connections; those in use close after their exchange.
+func (srv *server) retire() {
+	srv.retired = true
+	srv.cells.State = stats.StateGone
+	srv.closeIdle(stats.CauseDrain)
+}
+
+// closeIdle empties this worker's shard.
+func (srv *server) closeIdle(why stats.Cause) {
+	srv.w.conns.each(func(c *conn) {
+		if b, ok := c.owner.(*backConn); ok && b.srv == srv && b.stage == backOpen && b.owner == nil && b.isIdle() {
+			b.end(why, false)
+		}
+	})
+}
+
+// isIdle reports whether the connection carries nothing.
+func (c *backConn) isIdle() bool {
+	if c.h2 != nil {
+		return c.h2.idle()
+	}
+	return c.h1.x == nil
+}
+
+// shut ends the session and what it carries.
+func (s *session) shut() {
+	if s.h2 != nil {
+		s.h2.abortAll(causeDraining)
+	}
+	s.h1.onShut()
+	s.close(false)
+}
+
+// shut closes everything that the worker has. The loop has ended, or never ran.
+func (w *worker) shut() {
+	w.conns.each(func(c *conn) {
+		switch o := c.owner.(type) {
+		case *session:
+			o.shut()
+			o.close(false)
+		case *backConn:
+			o.end(stats.CauseDrain, false)
+		}
+	})
+	for _, l := range w.view.listeners {
+		w.k.Close(l.fd)
+	}
+	w.line.handOver()
+	if c, ok := w.k.(interface{ Shut() }); ok {
+		c.Shut()
+	}
+}

@@ -1,0 +1,142 @@
+package engine
+
+import (
+	"weir/h1"
+	"weir/internal/mono"
+	"weir/internal/msg"
+)
+
+// h1Stream is a session seen as the front half of its exchange.
+type h1Stream session
+
+func (f *frontH1) stream(s *session) frontStream { return (*h1Stream)(s) }
+
+func (t *h1Stream) rspInterim(h *msg.Head) {
+	w := t.w
+	w.headBuf = h1.AppendInterim(w.headBuf[:0], h)
+	t.write(w.headBuf)
+}
+
+func (t *h1Stream) rspHead(h *msg.Head, end bool) {
+	s, f, w := (*session)(t), &t.h1, t.w
+	x := f.x
+	old := x.req.head.Version == msg.HTTP10
+	if !f.mayKeep(s, h) {
+		f.keep = false
+	}
+	f.body = h1Raw
+	if !end && h.Framing != msg.BodyLength && h.Framing != msg.BodyTunnel {
+		if old {
+			f.keep, f.body = false, h1UntilClose
+		} else {
+			f.body = h1Chunked
+		}
+	}
+	w.headBuf = h1.AppendResponse(w.headBuf[:0], h, h1.ResponseOptions{
+		Version:   x.req.head.Version,
+		KeepAlive: f.keep && old,
+		Close:     !f.keep && !x.rsp.tunnel,
+		Head:      x.req.head.Method == msg.MethodHead,
+	})
+	s.write(w.headBuf)
+	if x.rsp.tunnel {
+		f.state = h1Tunnel
+		s.arm(mono.Never)
+		s.wake()
+	}
+}
+
+// mayKeep reports whether the connection can go on after this response. A client that expected a 100 and got a final
+// status may or may not send the body now: nobody can tell what its next bytes are (RFC 9110 section 10.1.1).
+func (f *frontH1) mayKeep(s *session, h *msg.Head) bool {
+	x := f.x
+	switch {
+	case !f.keep || f.half || s.w.draining || s.fe.retired:
+		return false
+	case f.state == h1Body && x.req.head.Flags.Has(msg.FlagExpect100) && !x.req.continued && !f.moved:
+		return false
+	case x.way.forwardsClose() && !h.Flags.Has(msg.FlagKeepAlive):
+		return false
+	}
+	return true
+}
+
+func (t *h1Stream) rspData(p []byte) {
+	s := (*session)(t)
+	if t.h1.body == h1Chunked && !t.h1.x.rsp.tunnel {
+		var head [20]byte
+		s.write(h1.AppendChunkHead(head[:0], len(p)))
+		s.write(p)
+		s.write(h1.AppendChunkEnd(head[:0]))
+	} else {
+		s.write(p)
+	}
+	t.h1.armWrite(s)
+}
+
+func (t *h1Stream) rspEnd(trailers *msg.Head) {
+	s := (*session)(t)
+	if t.h1.x.rsp.tunnel {
+		s.finish()
+		return
+	}
+	if t.h1.body == h1Chunked {
+		w := t.w
+		w.headBuf = h1.AppendLastChunk(w.headBuf[:0], trailers)
+		s.write(w.headBuf)
+	}
+}
+
+func (t *h1Stream) rspRoom() int {
+	return (*session)(t).fe.bufferMax - (*session)(t).backlog()
+}
+
+// rspCut ends the connection after what was received. Where only the end of the connection ends the body, that end is a
+// RST: a FIN would say that the body is whole.
+func (t *h1Stream) rspCut() {
+	t.h1.keep = false
+	t.h1.cut = t.h1.body == h1UntilClose
+}
+
+func (t *h1Stream) reqResume() {
+	if t.h1.state == h1Body || t.h1.state == h1Tunnel {
+		(*conn)(&t.conn).wake()
+	}
+}
+
+func (t *h1Stream) reqTaken(int) {}
+
+func (t *h1Stream) clientWaits() int { return (*session)(t).backlog() }
+
+// released is called when the exchange is over.
+func (t *h1Stream) released() {
+	s, f := (*session)(t), &t.h1
+	x := f.x
+	f.x = nil
+	switch {
+	case s.has(buried):
+	case f.cut:
+		s.flush()
+		s.close(true)
+	case x.rsp.tunnel:
+		s.close(x.cut != nil)
+	case !f.keep || f.state == h1Body:
+		s.linger()
+	default:
+		f.next(s)
+	}
+}
+
+// goneFront stands in for a client that has left, so that what still happens in the exchange goes nowhere.
+type goneFront struct{}
+
+func (goneFront) rspInterim(*msg.Head)    {}
+func (goneFront) rspHead(*msg.Head, bool) {}
+func (goneFront) rspData([]byte)          {}
+func (goneFront) rspEnd(*msg.Head)        {}
+func (goneFront) rspRoom() int            { return 0 }
+func (goneFront) rspCut()                 {}
+func (goneFront) reqResume()              {}
+func (goneFront) reqTaken(int)            {}
+func (goneFront) released()               {}
+func (goneFront) clientWaits() int        { return 0 }

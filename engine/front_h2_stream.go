@@ -1,0 +1,93 @@
+package engine
+
+import (
+	"weir/internal/msg"
+	"weir/internal/stub/h2"
+)
+
+func (t *h2Front) rspInterim(h *msg.Head) { t.send(h, false) }
+
+func (t *h2Front) rspHead(h *msg.Head, end bool) {
+	if t.x.rsp.tunnel && h.Status == 101 {
+		switchToStream(h)
+	}
+	if end {
+		t.rspDone = true
+	}
+	t.send(h, end)
+}
+
+func (t *h2Front) send(h *msg.Head, end bool) {
+	w := t.f.s.w
+	w.headBuf = t.f.codec.AppendHead(w.headBuf[:0], t.stream, h, end)
+	t.f.s.write(w.headBuf)
+}
+
+func (t *h2Front) rspData(p []byte) {
+	w := t.f.s.w
+	for len(p) > 0 {
+		out, n := t.f.codec.AppendData(w.headBuf[:0], t.stream, p, false)
+		w.headBuf = out
+		if n == 0 {
+			panic("engine: more response body than the stream had room for")
+		}
+		t.f.s.write(out)
+		p = p[n:]
+	}
+}
+
+func (t *h2Front) rspEnd(trailers *msg.Head) {
+	w := t.f.s.w
+	t.rspDone = true
+	if trailers != nil && len(trailers.Fields) > 0 {
+		w.headBuf = t.f.codec.AppendTrailers(w.headBuf[:0], t.stream, trailers)
+	} else {
+		w.headBuf, _ = t.f.codec.AppendData(w.headBuf[:0], t.stream, nil, true)
+	}
+	t.f.s.write(w.headBuf)
+}
+
+// rspRoom is what the client's windows and our buffer take at once: a response is never taken from its server earlier, so
+// that a stream that is not read costs no memory and stops no other.
+func (t *h2Front) rspRoom() int {
+	n := min(t.f.codec.SendRoom(t.stream), t.f.s.fe.bufferMax-t.f.s.backlog())
+	if n <= 0 {
+		t.blocked = true
+		return 0
+	}
+	return n
+}
+
+func (t *h2Front) rspCut() { t.reset(h2.InternalError) }
+
+func (t *h2Front) reset(code h2.ErrCode) {
+	w := t.f.s.w
+	t.rspDone = true
+	w.headBuf = t.f.codec.AppendReset(w.headBuf[:0], t.stream, code)
+	t.f.s.write(w.headBuf)
+}
+
+func (t *h2Front) reqResume() { t.pump() }
+
+func (t *h2Front) reqTaken(int) {}
+
+func (t *h2Front) clientWaits() int { return t.f.s.backlog() }
+
+// released is called when the exchange is over. What is left of the request is not wanted: the client is told, without
+// an error (RFC 9113 section 8.1).
+func (t *h2Front) released() {
+	f := t.f
+	t.x = nil
+	if t.stream.User == t {
+		if !t.ended && t.rspDone {
+			t.reset(h2.NoError)
+		}
+		t.stream.User = nil
+		f.live--
+		if n := t.body.Len(); n > 0 {
+			f.codec.Consumed(t.stream, n)
+		}
+		t.recycle()
+	}
+	f.ended()
+}

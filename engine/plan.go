@@ -1,0 +1,326 @@
+package engine
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"weir/internal/config"
+	"weir/internal/stats"
+	"weir/internal/stub/limit"
+	"weir/internal/stub/pool"
+	"weir/netio"
+	"weir/netio/tlsio"
+)
+
+// plan is a configuration made ready: what can fail (sockets, certificates) has been done, and what all workers share has
+// been made. Committing one cannot fail.
+type plan struct {
+	cfg        *config.Config
+	generation uint64
+	global     *limit.Attachment
+	frontends  map[string]*planFrontend
+	backends   map[string]*planBackend
+	sockets    map[netip.AddrPort]*sockets
+	binds      []planBind
+}
+
+// planFrontend is what the workers share about a frontend.
+type planFrontend struct {
+	limits *limit.Attachment
+	tls    map[netip.AddrPort]*tlsio.ServerConfig
+}
+
+// planBackend is what the workers share about a backend.
+type planBackend struct {
+	limits      *limit.Attachment
+	queue       *queue
+	secure      *tlsio.ClientConfig
+	sessions    *tlsio.SessionStore
+	sessionsMax int
+	servers     map[string]*sharedServer
+}
+
+// planBind is one listening address and whose it is.
+type planBind struct {
+	frontend *config.Frontend
+	bind     *config.Bind
+	sockets  *sockets
+}
+
+// sockets are the listening sockets of one address, one for each worker.
+type sockets struct {
+	options netio.ListenOptions
+	fds     []int
+	opened  bool // by the plan at hand: closed again if it is refused
+}
+
+// prepare makes a plan out of cfg, keeping what the plan in force has and cfg still wants. The caller holds mu.
+func (e *Engine) prepare(cfg *config.Config) (p *plan, err error) {
+	p = &plan{cfg: cfg, frontends: map[string]*planFrontend{}, backends: map[string]*planBackend{}, sockets: map[netip.AddrPort]*sockets{}}
+	defer func() {
+		if err != nil {
+			p.closeOpened(e)
+		}
+	}()
+	p.global = e.shared.table.Attach(limit.LevelGlobal, "", cfg.Global.Limits)
+	for _, b := range cfg.Backends {
+		if p.backends[b.Name], err = e.prepareBackend(b); err != nil {
+			return p, fmt.Errorf("backend %s: %w", b.Name, err)
+		}
+	}
+	for _, f := range cfg.Frontends {
+		if err = e.prepareFrontend(p, f); err != nil {
+			return p, fmt.Errorf("frontend %s: %w", f.Name, err)
+		}
+	}
+	return p, nil
+}
+
+func (p *plan) closeOpened(e *Engine) {
+	for _, s := range p.sockets {
+		if s.opened {
+			e.closeSockets(s)
+		}
+	}
+}
+
+func (e *Engine) closeSockets(s *sockets) {
+	for i, fd := range s.fds {
+		e.shared.workers[i].k.Close(fd)
+	}
+}
+
+func (e *Engine) prepareBackend(b *config.Backend) (*planBackend, error) {
+	pb := &planBackend{limits: e.shared.table.Attach(limit.LevelBackend, b.Name, b.Limits), servers: map[string]*sharedServer{}}
+	var old *planBackend
+	if e.plan != nil {
+		old = e.plan.backends[b.Name]
+	}
+	if old != nil {
+		pb.queue = old.queue
+	} else {
+		pb.queue = e.shared.newQueue(b)
+	}
+	for _, s := range b.Servers {
+		if old != nil && old.servers[s.Name] != nil {
+			pb.servers[s.Name] = old.servers[s.Name]
+			continue
+		}
+		pb.servers[s.Name] = &sharedServer{
+			inflight: e.shared.table.NewCount(int64(s.MaxConn)),
+			pool:     pool.NewShared(len(e.shared.workers)),
+		}
+	}
+	if !b.TLS.Enabled {
+		return pb, nil
+	}
+	var err error
+	pb.sessionsMax = b.SessionCache
+	pb.secure, pb.sessions, err = e.clientTLS(b, old)
+	return pb, err
+}
+
+func (e *Engine) prepareFrontend(p *plan, f *config.Frontend) error {
+	pf := &planFrontend{limits: e.shared.table.Attach(limit.LevelFrontend, f.Name, f.Limits), tls: map[netip.AddrPort]*tlsio.ServerConfig{}}
+	p.frontends[f.Name] = pf
+	for _, b := range f.Binds {
+		if b.TLS != nil {
+			sc, err := e.serverTLS(b)
+			if err != nil {
+				return fmt.Errorf("%v: %w", b.Address, err)
+			}
+			pf.tls[b.Address] = sc
+		}
+		s, err := e.openSockets(p, f, b)
+		if err != nil {
+			return err
+		}
+		p.binds = append(p.binds, planBind{frontend: f, bind: b, sockets: s})
+	}
+	return nil
+}
+
+// openSockets returns the listening sockets of an address: those in use, those of the process before this one, or new ones.
+func (e *Engine) openSockets(p *plan, f *config.Frontend, b *config.Bind) (*sockets, error) {
+	o := netio.ListenOptions{Addr: b.Address, KeepAlive: keepAliveOf(f.Timeouts)}
+	if e.plan != nil {
+		if s := e.plan.sockets[b.Address]; s != nil {
+			p.sockets[b.Address] = &sockets{options: s.options, fds: s.fds}
+			return p.sockets[b.Address], nil
+		}
+	}
+	s := &sockets{options: o, opened: true}
+	p.sockets[b.Address] = s
+	for i, w := range e.shared.workers {
+		fd, err := e.inherited.take(w.k, &o, i)
+		if err != nil {
+			return nil, err
+		}
+		s.fds = append(s.fds, fd)
+	}
+	return s, nil
+}
+
+func keepAliveOf(t *config.Timeouts) netio.KeepAlive {
+	k := t.TCPKeepAlive
+	return netio.KeepAlive{Idle: int(k.Idle / time.Second), Interval: int(k.Interval / time.Second), Count: k.Count}
+}
+
+// apply makes a plan the worker's view. Frontends and backends that did not change keep their objects, and with them
+// sessions, connections and pools; the others get new ones, and the old finish what they have.
+func (w *worker) apply(p *plan) {
+	old := w.view
+	w.view = view{generation: p.generation, global: p.global}
+	for _, b := range p.cfg.Backends {
+		w.view.backends = append(w.view.backends, w.applyBackend(p, b, &old))
+	}
+	for _, f := range p.cfg.Frontends {
+		w.view.frontends = append(w.view.frontends, w.applyFrontend(p, f, &old))
+	}
+	w.applyListeners(p, &old)
+	for _, fe := range old.frontends {
+		if !slices.Contains(w.view.frontends, fe) {
+			w.retireFrontend(fe)
+		}
+	}
+	for _, be := range old.backends {
+		if !slices.Contains(w.view.backends, be) {
+			be.retire()
+		}
+	}
+}
+
+func (w *worker) applyFrontend(p *plan, f *config.Frontend, old *view) *frontend {
+	fe := &frontend{cfg: f, cells: w.stats.Frontend(f.Name)}
+	if o := old.frontend(f.Name); o != nil && o.cfg.Same(f) {
+		fe = o
+		fe.cfg = f
+	}
+	pf := p.frontends[f.Name]
+	fe.limits, fe.secure = pf.limits, pf.tls
+	fe.bufferMax = bufferMaxOf(f.Limits)
+	fe.viaRequest = viaOf(f.Via)
+	fe.altSvc = altSvcOf(f)
+	fe.routes = fe.routes[:0:0]
+	for _, r := range f.Routes {
+		be := w.view.backend(r.Backend.Name)
+		fe.routes = append(fe.routes, route{host: r.Host, prefix: r.PathPrefix, backend: be, cells: fe.cells.Route(be.cells)})
+	}
+	fe.fallback = route{cells: fe.cells.Route(nil)}
+	if f.Backend != nil {
+		be := w.view.backend(f.Backend.Name)
+		fe.fallback = route{backend: be, cells: fe.cells.Route(be.cells)}
+	}
+	return fe
+}
+
+func (w *worker) applyBackend(p *plan, b *config.Backend, old *view) *backend {
+	pb := p.backends[b.Name]
+	o := old.backend(b.Name)
+	be := &backend{w: w, cells: w.stats.Backend(b.Name)}
+	keep := o != nil && o.cfg.SameConnections(b)
+	if keep {
+		be = o
+	}
+	be.cfg, be.limits, be.secure, be.timeouts = b, pb.limits, pb.secure, b.Timeouts
+	be.bufferMax = bufferMaxOf(b.Limits)
+	be.replayMax = be.bufferMax / 2
+	be.maxRetries = b.Limits.MaxRetries
+	be.policy = policyOf(b)
+	be.useQueue(pb.queue)
+	before := be.servers
+	be.servers = nil
+	for _, s := range b.Servers {
+		be.servers = append(be.servers, w.applyServer(be, s, pb.servers[s.Name], before))
+	}
+	for _, srv := range before {
+		if !slices.Contains(be.servers, srv) {
+			srv.retire()
+		}
+	}
+	return be
+}
+
+func (w *worker) applyServer(be *backend, s *config.Server, sh *sharedServer, before []*server) *server {
+	for _, srv := range before {
+		if srv.cfg.Name == s.Name && srv.cfg.Address == s.Address {
+			if srv.cfg.Weight != s.Weight {
+				srv.weight = s.Weight
+			}
+			srv.cfg = s
+			srv.shard.SetPolicy(&be.policy)
+			srv.streams.SetPolicy(&be.policy)
+			return srv
+		}
+	}
+	srv := &server{be: be, w: w, cfg: s, shared: sh, addr: s.Addr, weight: s.Weight, cookie: s.Name}
+	srv.cells = w.stats.Server(be.cfg.Name, s.Name)
+	srv.cells.Limit = int64(s.MaxConn)
+	srv.cells.State = stats.StateReady
+	srv.hash = hashBytes([]byte(be.cfg.Name + "/" + s.Name))
+	srv.shard = pool.New[*backConn](&be.policy, sh.pool, w.id)
+	srv.streams = pool.NewStreams[*backConn](&be.policy)
+	srv.backoff = pool.NewBackoff(be.cfg.MaxErrors)
+	srv.setAddr(s.Addr)
+	return srv
+}
+
+// setAddr makes new connections go to a.
+func (srv *server) setAddr(a netip.AddrPort) {
+	srv.addr = a
+	srv.connect = netio.ConnectOptions{Addr: a, KeepAlive: keepAliveOf(srv.be.timeouts)}
+	if src := srv.be.cfg.SourceAddr; src.IsValid() {
+		srv.connect.Source = netip.AddrPortFrom(src, 0)
+	}
+}
+
+// applyListeners gives the sockets to their frontends and closes those that nobody wants any more.
+func (w *worker) applyListeners(p *plan, old *view) {
+	for _, b := range p.binds {
+		fd := b.sockets.fds[w.id]
+		l := old.listener(fd)
+		if l == nil {
+			l = &listener{fd: fd, token: w.listenerToken()}
+			w.k.Watch(fd, l.token)
+		}
+		l.bind, l.fe = b.bind, w.view.frontend(b.frontend.Name)
+		l.clearProto = stats.H1
+		if b.bind.TLS == nil && slices.Contains(b.bind.ALPN, "h2") && !slices.Contains(b.bind.ALPN, "http/1.1") {
+			l.clearProto = stats.H2
+		}
+		w.view.listeners = append(w.view.listeners, l)
+	}
+	for _, l := range old.listeners {
+		if !slices.Contains(w.view.listeners, l) {
+			w.closeListener(l)
+		}
+	}
+}
+
+// listenerToken makes a token that no connection has.
+func (w *worker) listenerToken() netio.Token {
+	w.listenersMade++
+	return netio.NewToken(w.listenersMade, listenerBit)
+}
+
+// closeListener takes what its queue holds first: those clients were told that they are connected.
+func (w *worker) closeListener(l *listener) {
+	w.acceptFrom(l)
+	w.wheel.Disarm(&l.retry)
+	w.k.Unwatch(l.fd)
+	w.k.Close(l.fd)
+}
+
+// policyOf is a backend's pool policy.
+func policyOf(b *config.Backend) pool.Policy {
+	return pool.Policy{
+		LowConn:    b.PoolLowConn,
+		MaxConn:    b.PoolMaxConn,
+		PurgeDelay: b.PoolPurgeDelay,
+		WarmConn:   b.PoolWarmConn,
+		MaxReuse:   b.MaxReuse,
+		MaxAge:     b.PoolMaxAge,
+	}
+}

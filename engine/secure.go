@@ -1,0 +1,167 @@
+package engine
+
+import (
+	"weir/internal/config"
+	"weir/internal/stats"
+	"weir/netio"
+	"weir/netio/tlsio"
+)
+
+// secureFacts is what a finished handshake left to remember.
+type secureFacts struct {
+	version string // as in the access log: "TLSv1.3"
+	resumed bool
+}
+
+func tlsVersionWord(v uint16) string {
+	switch v {
+	case config.VersionTLS12:
+		return "TLSv1.2"
+	case config.VersionTLS13:
+		return "TLSv1.3"
+	}
+	return ""
+}
+
+// recvTLS reads plaintext. A record may already be here with no event to come, so only Again means that there is nothing.
+func (c *conn) recvTLS(p []byte) (int, netio.IO) {
+	n, io := c.tls.Recv(p)
+	if io != netio.OK {
+		c.clear(canRead)
+	}
+	if c.tls.Backlog() > 0 { // the answer to a KeyUpdate, an alert
+		c.markDirty()
+	}
+	return n, io
+}
+
+// flushTLS sends ciphertext that waits. It reports false when the connection turned out to be broken.
+func (c *conn) flushTLS() bool {
+	switch io := c.tls.Flush(); io {
+	case netio.OK:
+		return true
+	case netio.Again:
+		c.clear(canWrite)
+		return true
+	default:
+		return c.sent(0, io)
+	}
+}
+
+// handshakesPerTurn bounds the handshakes that are begun in one turn, so that a storm of new clients does not keep
+// established ones waiting: each costs as much as a hundred requests.
+const handshakesPerTurn = 8
+
+// beginHandshake starts TLS on an accepted connection, if the limits let it start now.
+func (s *session) beginHandshake() {
+	s.stage = stageHandshake
+	if !s.mayShake() {
+		return
+	}
+	s.startTLS()
+}
+
+// startTLS begins the handshake that was admitted.
+func (s *session) startTLS() {
+	s.tls = s.w.tls.Server(int(s.fd), s.fe.secure[s.bind.Address])
+	if s.has(peerClosed | hungUp) {
+		s.tls.Ready(netio.PeerClosed)
+	}
+	s.shakeHands()
+}
+
+// shakeHands goes on with the handshake and reports whether the session serves now.
+func (s *session) shakeHands() bool {
+	if s.tls == nil { // waits for its turn
+		return false
+	}
+	done, io, err := s.tls.Handshake()
+	if !done {
+		if err == nil && io == netio.Again {
+			return false
+		}
+		s.fe.cells.HandshakeFailures[s.proto]++
+		s.w.failHandshake(s, err)
+		s.tls.Flush()
+		s.close(false)
+		return false
+	}
+	st := s.tls.State()
+	s.secure = &secureFacts{version: tlsVersionWord(st.Version), resumed: st.Resumed}
+	s.hold.tokens.shook(s)
+	proto := stats.H1
+	if st.ALPN == "h2" {
+		proto = stats.H2
+	}
+	resumed := 0
+	if st.Resumed {
+		resumed = 1
+	}
+	s.fe.cells.Handshakes[proto][resumed]++
+	s.set(canRead)
+	s.markDirty()
+	s.begin(proto)
+	return s.stage == stageServing
+}
+
+// endTLS says goodbye before the connection's end: without it the client cannot tell a whole stream from a cut one.
+func (w *worker) endTLS(c *conn) { c.tls.CloseNotify() }
+
+// failHandshake remembers a failed handshake for `weir show errors`.
+func (w *worker) failHandshake(s *session, err error) {
+	f := stats.Failure{UnixNano: w.wall, Frontend: s.fe.cfg.Name, Client: s.peer, Reason: "tls-handshake-failed"}
+	if err != nil {
+		f.Detail = s.tls.Failure().String()
+	}
+	w.stats.Fail(f)
+}
+
+// beginHandshake starts TLS towards a server.
+func (c *backConn) beginHandshake() {
+	c.stage = backHandshake
+	c.tls = c.w.tls.Client(int(c.fd), c.peer())
+	c.shakeHands()
+}
+
+// sni is the name that the server is asked for; "" sends none.
+func (c *backConn) sni() string {
+	t := &c.srv.be.cfg.TLS
+	switch t.SNI {
+	case config.SNIHost:
+		return c.key.SNI
+	case config.SNIFixed:
+		return t.SNIName
+	}
+	return ""
+}
+
+// peer is the server as TLS sees it: sessions are remembered by its address; where no SNI is sent, its certificate is
+// verified by the address.
+func (c *backConn) peer() *tlsio.Peer {
+	sni, name := c.sni(), ""
+	if sni == "" {
+		name = c.srv.cfg.Host
+	}
+	return c.srv.be.secure.Peer(c.srv.cfg.Address, sni, name)
+}
+
+// shakeHands goes on with the handshake and reports whether the connection stands.
+func (c *backConn) shakeHands() bool {
+	done, io, err := c.tls.Handshake()
+	if !done {
+		if err == nil && io == netio.Again {
+			return false
+		}
+		c.tls.Flush()
+		c.failConnect(causeTLSFailed, stats.CauseProtocolError)
+		return false
+	}
+	proto := stats.H1
+	if c.tls.State().ALPN == "h2" {
+		proto = stats.H2
+	}
+	c.set(canRead)
+	c.markDirty()
+	c.open(proto)
+	return c.stage == backOpen
+}

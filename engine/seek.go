@@ -1,0 +1,241 @@
+package engine
+
+import (
+	"weir/internal/config"
+	"weir/internal/mono"
+	"weir/internal/msg"
+	"weir/internal/stats"
+	"weir/internal/stub/pool"
+)
+
+// seek finds a server connection for an exchange whose server is chosen and whose tokens are held. The order is the
+// contract's: the session's own connections, the shard's idle ones as the reuse mode permits, then a new one. An exchange
+// that waits for a new connection takes any other that becomes free and fits, whichever comes first.
+func (x *exchange) seek() {
+	x.time.seek = x.w.now
+	srv := x.way.server
+	if c := x.ownConnection(); c != nil {
+		c.carry(x)
+		return
+	}
+	x.way.need = x.connectionNeed()
+	if x.way.need != needNew && !x.private() {
+		if c := srv.take(x); c != nil {
+			c.carry(x)
+			return
+		}
+	}
+	x.place = placeWaiting
+	srv.await(x)
+	srv.openFor(x)
+}
+
+// need says which connections may carry an exchange.
+type need uint8
+
+const (
+	needAny    need = iota // idle or multiplexed
+	needProven             // idle, has carried a complete exchange
+	needNew                // one that has carried none
+)
+
+// connectionNeed is behaviour section 4's table for this exchange: the mode's columns as effective in the configuration.
+func (x *exchange) connectionNeed() need {
+	b := x.way.backend.cfg
+	m := x.req.head.Method
+	if x.way.fresh {
+		return needNew
+	}
+	switch b.ReuseMethods {
+	case config.ReuseMethodsNone:
+		return needNew
+	case config.ReuseMethodsSafe:
+		if !m.Safe() {
+			return needNew
+		}
+	case config.ReuseMethodsIdempotent:
+		if !m.Idempotent() {
+			return needNew
+		}
+	}
+	if x.firstRequest {
+		switch b.ReuseFirst {
+		case config.ReuseFirstNever:
+			return needNew
+		case config.ReuseFirstProven:
+			return needProven
+		}
+	}
+	return needAny
+}
+
+// private reports whether only a connection of the session's own may carry the exchange: the backend shares none, or an
+// identity is tied to the connection, or the exchange may become a tunnel.
+func (x *exchange) private() bool {
+	b := x.way.backend.cfg
+	return b.Reuse == config.ReuseNever || !b.Multiplex || b.Source == config.SourceClient ||
+		b.SendProxy != config.SendProxyOff || x.s.hold.ntlm || x.req.head.Flags.Has(msg.FlagNTLM)
+}
+
+// ownConnection returns a free private connection of the session to the exchange's server.
+func (x *exchange) ownConnection() *backConn {
+	if x.way.fresh {
+		return nil
+	}
+	for _, c := range x.s.hold.private {
+		if c.srv == x.way.server && c.stage == backOpen && c.free() {
+			return c
+		}
+	}
+	return nil
+}
+
+// carry puts the exchange on the connection.
+func (c *backConn) carry(x *exchange) {
+	c.exchanges++
+	if c.h2 != nil {
+		c.h2.carry(x)
+		return
+	}
+	c.count(gaugeUsed)
+	c.h1.x = x
+	x.attach((*h1Back)(c), c)
+}
+
+// free reports whether the connection can take one more exchange now.
+func (c *backConn) free() bool {
+	if c.h2 != nil {
+		return c.h2.open()
+	}
+	return c.h1.x == nil
+}
+
+// connectFailed is called when the connection that was opened for this exchange did not come to be.
+func (x *exchange) connectFailed(why *cause) {
+	x.way.server.unawait(x)
+	x.retryOrAnswer(why)
+}
+
+// onConnectTimeout is called when no connection came in time, whatever the reason.
+func (x *exchange) onConnectTimeout() {
+	x.way.server.unawait(x)
+	x.retryOrAnswer(causeConnectTimeout)
+}
+
+// await lines x up for the next connection to srv that fits.
+func (srv *server) await(x *exchange) {
+	x.way.next = nil
+	if srv.lastWaiting == nil {
+		srv.firstWaiting = x
+	} else {
+		srv.lastWaiting.way.next = x
+	}
+	srv.lastWaiting = x
+	x.arm(srv.be.timeouts.Connect)
+}
+
+// unawait takes x out of the line.
+func (srv *server) unawait(x *exchange) {
+	var prev *exchange
+	for y := srv.firstWaiting; y != nil; prev, y = y, y.way.next {
+		if y != x {
+			continue
+		}
+		if prev == nil {
+			srv.firstWaiting = y.way.next
+		} else {
+			prev.way.next = y.way.next
+		}
+		if srv.lastWaiting == y {
+			srv.lastWaiting = prev
+		}
+		y.way.next = nil
+		return
+	}
+}
+
+// opened is called when a new connection stands. It serves the exchange that it was opened for, if that one still waits.
+func (srv *server) opened(c *backConn, x *exchange) {
+	if x != nil && x.place == placeWaiting {
+		srv.unawait(x)
+		c.carry(x)
+		return
+	}
+	c.exchanges = 0
+	srv.idle(c)
+}
+
+// idle is called when a connection has no exchange: whoever waits and may use it comes first, then the pool.
+func (srv *server) idle(c *backConn) {
+	if cause, over := c.over(); over {
+		c.end(cause, false)
+		return
+	}
+	if x := srv.waiterFor(c); x != nil {
+		srv.unawait(x)
+		c.carry(x)
+		return
+	}
+	if c.owner != nil {
+		c.count(gaugePrivate)
+		c.watchIdle()
+		return
+	}
+	srv.put(c)
+}
+
+// waiterFor returns the first waiting exchange that c may carry.
+func (srv *server) waiterFor(c *backConn) *exchange {
+	for x := srv.firstWaiting; x != nil; x = x.way.next {
+		if c.owner != nil {
+			if c.owner == x.s && !x.way.fresh {
+				return x
+			}
+			continue
+		}
+		if !x.private() && x.mayRide(c) && x.poolKey() == c.key {
+			return x
+		}
+	}
+	return nil
+}
+
+// mayRide reports whether the reuse mode lets x use c, which is idle.
+func (x *exchange) mayRide(c *backConn) bool {
+	switch x.way.need {
+	case needAny:
+		return true
+	case needProven:
+		return c.proven
+	}
+	return c.exchanges == 0
+}
+
+// openFor opens a connection for an exchange.
+func (srv *server) openFor(x *exchange) {
+	why := stats.WhyDemand
+	if x.way.retried != nil {
+		why = stats.WhyRetry
+	}
+	var owner *session
+	if x.private() {
+		owner = x.s
+		if why == stats.WhyDemand {
+			why = stats.WhyPrivate
+		}
+	}
+	if cause := srv.dial(x, x.poolKey(), owner, why); cause != nil && x.place == placeWaiting {
+		srv.unawait(x)
+		x.retryOrAnswer(cause)
+	}
+}
+
+// deadlineOfConnect is when a connect that begins now has failed.
+func (srv *server) deadlineOfConnect(now mono.Time) mono.Time {
+	return deadlineAfter(now, srv.be.timeouts.Connect)
+}
+
+// poolKey is all that makes two server connections of one server different (behaviour section 4).
+func (x *exchange) poolKey() pool.Key {
+	return x.way.server.be.keyOf(x)
+}

@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"net/netip"
+
+	"weir/internal/stats"
+)
+
+// setAdmin is the operator's word on the server. It stands over the health checks'.
+func (srv *server) setAdmin(st stats.ServerState) {
+	srv.admin = st
+	srv.settleState()
+}
+
+// setHealth is the health checks' word on the server.
+func (srv *server) setHealth(up bool) {
+	if srv.down == !up {
+		return
+	}
+	srv.down = !up
+	if up {
+		srv.since = srv.w.now
+	}
+	srv.settleState()
+}
+
+// settleState computes the state from who has a say, the strictest first, and lets go of what it forbids.
+func (srv *server) settleState() {
+	switch {
+	case srv.retired:
+		srv.state = stats.StateGone
+	case srv.admin == stats.StateMaint:
+		srv.state = stats.StateMaint
+	case srv.down:
+		srv.state = stats.StateDown
+	case srv.admin == stats.StateDrain:
+		srv.state = stats.StateDrain
+	default:
+		srv.state = stats.StateReady
+	}
+	srv.cells.State = srv.state
+	if srv.state >= stats.StateDown {
+		srv.closeIdle(stats.CauseDrain)
+	}
+}
+
+// movedTo makes new connections go to another address and lets those to the one before finish.
+func (srv *server) movedTo(a netip.AddrPort) {
+	if srv.addr.IsValid() {
+		srv.epoch++
+		srv.closeIdle(stats.CauseDrain)
+	}
+	srv.setAddr(a)
+}
+
+// setMaxConn changes how many requests may be in flight, over all workers.
+func (srv *server) setMaxConn(n int) {
+	srv.cells.Limit = int64(n)
+	srv.shared.inflight.SetMax(int64(n))
+}
+
+// showState is the state as an operator sees it now, slow start and backoff included.
+func (srv *server) showState() stats.ServerState {
+	switch {
+	case srv.state != stats.StateReady:
+		return srv.state
+	case !srv.backoff.Allowed(srv.w.now):
+		return stats.StateBackoff
+	case srv.effectiveWeight(srv.w.now) < srv.weight:
+		return stats.StateSlowStart
+	}
+	return stats.StateReady
+}
+
+// gauge brings the cells that are computed up to date before they are copied.
+func (w *worker) gauge() {
+	for _, be := range w.view.backends {
+		for _, srv := range be.servers {
+			srv.cells.State = srv.showState()
+			srv.cells.Need = int64(srv.shard.Need())
+		}
+	}
+}

@@ -1,0 +1,302 @@
+package engine
+
+import (
+	"net/netip"
+	"time"
+
+	"weir/internal/config"
+	"weir/internal/mono"
+	"weir/internal/msg"
+	"weir/internal/stats"
+	"weir/netio"
+)
+
+// session is one client connection over TCP: its transport, what is known of the client, and the mux of the protocol that
+// it speaks. It is at most one worker's for its whole life.
+//
+//	accepted ──► proxyHeader ──► handshake ──► (h1 | h2) ──► linger ──► closed
+//	        └────────┴──────────────┴────── what the listener does not ask for is skipped
+type session struct {
+	conn
+	stage sessionStage
+	proto stats.Protocol
+	bind  *config.Bind
+	fe    *frontend
+
+	id       uint64         // unique in the process; owner of private server connections
+	peer     netip.AddrPort // the client, after the PROXY header if there is one
+	local    netip.AddrPort // where it connected to; read when it is first needed
+	accepted mono.Time
+	requests uint32 // exchanges begun
+
+	h1 frontH1
+	h2 *frontH2
+
+	hold   sessionHold
+	secure *secureFacts // nil on cleartext
+}
+
+// sessionStage is how far a client connection has come.
+type sessionStage uint8
+
+const (
+	stageProxy     sessionStage = iota // exactly when the PROXY header is not complete
+	stageHandshake                     // exactly when the TLS handshake is under way
+	stageServing                       // exactly when a mux reads requests
+	stageLinger                        // exactly when we have sent our last and read only to let the client read it
+	stageClosed                        // exactly when the descriptor is closed
+)
+
+// sessionHold is what ties a session to servers: its private connections, and the server that it must stay with.
+type sessionHold struct {
+	private []*backConn // connections that only this session may use
+	server  *server     // multiplex = false: where its exchanges go
+	tokens  sessionTokens
+	routed  []*backend // backends that counted this session's first exchange
+	ntlm    bool       // connections are tied to an identity from here on
+}
+
+// onReadable implements connOwner.
+func (s *session) onReadable() {
+	if s.stage == stageProxy && !s.readProxyHeader() {
+		return
+	}
+	if s.stage == stageHandshake && !s.shakeHands() {
+		return
+	}
+	switch {
+	case s.stage == stageLinger:
+		s.discard()
+	case s.stage != stageServing:
+	case s.h2 != nil:
+		s.h2.onReadable()
+	default:
+		s.h1.onReadable(s)
+	}
+}
+
+// onRoom implements connOwner.
+func (s *session) onRoom() {
+	switch {
+	case s.stage == stageHandshake:
+		s.onReadable()
+	case s.stage == stageLinger:
+		s.lingered()
+	case s.stage != stageServing:
+	case s.h2 != nil:
+		s.h2.onRoom()
+	default:
+		s.h1.onRoom(s)
+	}
+}
+
+// onTimeout implements connOwner.
+func (s *session) onTimeout() {
+	switch {
+	case s.stage != stageServing:
+		s.close(false)
+	case s.h2 != nil:
+		s.h2.onTimeout()
+	default:
+		s.h1.onTimeout(s)
+	}
+}
+
+// onBroken implements connOwner: a write found the client gone.
+func (s *session) onBroken() {
+	if s.stage == stageServing && s.h2 != nil {
+		s.h2.onGone()
+		return
+	}
+	if s.stage == stageServing {
+		s.h1.onGone(s, causeClientClosed)
+		return
+	}
+	s.close(false)
+}
+
+// begin starts serving: the transport is ready and the protocol is known.
+func (s *session) begin(proto stats.Protocol) {
+	s.stage = stageServing
+	if proto != s.proto {
+		s.fe.cells.Conns[s.proto]--
+		s.fe.cells.ConnsTotal[s.proto]--
+		s.fe.cells.Conns[proto]++
+		s.fe.cells.ConnsTotal[proto]++
+		s.proto = proto
+	}
+	if proto == stats.H2 {
+		s.h2 = newFrontH2(s)
+		return
+	}
+	s.h1.begin(s)
+}
+
+// linger sends what is left, ends our direction and reads on for a while, so that the kernel does not answer what the
+// client is still sending with a RST that would take our last response from it (RFC 9112 section 9.6).
+func (s *session) linger() {
+	s.stage = stageLinger
+	s.in.Reset()
+	s.finish()
+	s.arm(s.w.now.Add(max(s.fe.cfg.Timeouts.ClientFin, time.Second)))
+	s.wake()
+}
+
+// lingerReads bounds what a lingering session reads in one turn; its deadline bounds the rest.
+const lingerReads = 4
+
+// discard throws input away until the client ends its direction.
+func (s *session) discard() {
+	for range lingerReads {
+		if !s.has(canRead) {
+			return
+		}
+		if _, io := s.recv(s.w.scratch); io != netio.OK && io != netio.Again {
+			s.set(peerClosed)
+			s.lingered()
+			return
+		}
+	}
+	s.wake()
+}
+
+// lingered closes the session when both sides have said their last.
+func (s *session) lingered() {
+	if s.has(hungUp) || s.has(finished) && s.has(peerClosed) {
+		s.close(false)
+	}
+}
+
+// close ends the session: private server connections go with it.
+func (s *session) close(abort bool) {
+	if s.stage == stageClosed {
+		return
+	}
+	s.stage = stageClosed
+	s.conn.close(abort)
+	s.fe.cells.Conns[s.proto]--
+	for _, c := range s.hold.private {
+		c.sessionEnded()
+	}
+	s.hold.private = nil
+	s.hold.tokens.release(s)
+	s.fe.sessionClosed(s)
+}
+
+// localAddr is the address that the client connected to.
+func (s *session) localAddr() netip.AddrPort {
+	if !s.local.IsValid() {
+		s.local = s.w.k.LocalAddr(int(s.fd))
+	}
+	return s.local
+}
+
+// advertisesH3 reports whether the client should be told that the frontend also speaks HTTP/3 on this port.
+func (s *session) advertisesH3() bool { return s.bind.H3 }
+
+// idle is called when the session waits for its client's next request.
+func (s *session) idle() {
+	if s.tls != nil {
+		s.tls.Idle()
+	}
+}
+
+// row describes the session for an operator.
+func (s *session) row() stats.Session {
+	r := stats.Session{
+		ID: s.id, Worker: s.w.id, Generation: s.w.view.generation, Frontend: s.fe.cfg.Name, Client: s.peer.String(),
+		Protocol: s.proto.String(), State: s.stateWord(), Age: s.w.now.Sub(s.accepted), Requests: uint64(s.requests),
+	}
+	if s.secure != nil {
+		r.TLS = s.secure.version
+	}
+	if x := s.h1.x; x != nil {
+		r.InFlight = 1
+		if x.way.backend != nil {
+			r.Backend = x.way.backend.cfg.Name
+		}
+		if x.way.server != nil {
+			r.Server = x.way.server.cfg.Name
+		}
+	}
+	if s.h2 != nil {
+		r.InFlight = int64(s.h2.live)
+	}
+	return r
+}
+
+// stateWord is what the session is about, in one word.
+func (s *session) stateWord() string {
+	switch {
+	case s.stage == stageProxy || s.stage == stageHandshake:
+		return "handshake"
+	case s.stage == stageLinger:
+		return "draining"
+	case s.h2 != nil:
+		if s.h2.live > 0 {
+			return "request"
+		}
+		return "idle"
+	}
+	return s.h1.stateWord()
+}
+
+// scheme is the scheme of the URIs that the client asks for.
+func (s *session) scheme() msg.Scheme {
+	if s.secure != nil {
+		return msg.SchemeHTTPS
+	}
+	return msg.SchemeHTTP
+}
+
+// first reports whether the exchange that has begun last is the session's first.
+func (s *session) first() bool { return s.requests <= 1 }
+
+// acceptsPerTurn bounds the connections that one listener may bring in one turn.
+const acceptsPerTurn = 64
+
+// acceptFrom takes connections off a listener's queue.
+func (w *worker) acceptFrom(l *listener) {
+	for range acceptsPerTurn {
+		if !w.admits(l) {
+			return
+		}
+		fd, peer, io := w.k.Accept(l.fd)
+		switch io {
+		case netio.OK:
+			w.openSession(l, fd, peer)
+		case netio.Again:
+			l.waiting = false
+			return
+		case netio.NoFiles:
+			w.stats.Loop.AcceptErrors++
+			w.relieve()
+			l.retryAt(w)
+			return
+		}
+	}
+	l.waiting = true
+	w.comeBack(l)
+}
+
+// openSession makes an accepted descriptor a session.
+func (w *worker) openSession(l *listener, fd int, peer netip.AddrPort) {
+	s := &session{bind: l.bind, fe: l.fe, peer: peer, accepted: w.now, id: w.shared.owners.next()}
+	s.proto = stats.H1
+	if !w.adopt(&s.conn, fd, s) {
+		return
+	}
+	s.hold.tokens.take(s)
+	l.fe.cells.Conns[s.proto]++
+	l.fe.cells.ConnsTotal[s.proto]++
+	l.fe.sessionOpened(s)
+	s.arm(deadlineAfter(w.now, l.fe.cfg.Timeouts.HTTPRequest))
+	switch {
+	case l.fe.cfg.AcceptProxy:
+		s.stage = stageProxy
+	case l.bind.TLS != nil:
+		s.beginHandshake()
+	default:
+		s.begin(l.clearProto)
+	}
+}

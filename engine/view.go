@@ -1,0 +1,127 @@
+package engine
+
+import (
+	"net/netip"
+	"strconv"
+	"time"
+
+	"weir/internal/config"
+	"weir/internal/msg"
+	"weir/internal/stats"
+	"weir/internal/stub/limit"
+	"weir/netio"
+	"weir/netio/tlsio"
+)
+
+// routeCells is where the requests of one frontend to one backend are counted.
+type routeCells = stats.Route
+
+// view is the configuration as one worker sees it: the same names, joined to this worker's cells, shards and listeners.
+type view struct {
+	generation uint64
+	frontends  []*frontend
+	backends   []*backend
+	listeners  []*listener
+	global     *limit.Attachment
+}
+
+func (v *view) frontend(name string) *frontend {
+	for _, f := range v.frontends {
+		if f.cfg.Name == name {
+			return f
+		}
+	}
+	return nil
+}
+
+func (v *view) backend(name string) *backend {
+	for _, b := range v.backends {
+		if b.cfg.Name == name {
+			return b
+		}
+	}
+	return nil
+}
+
+func (v *view) listener(fd int) *listener {
+	for _, l := range v.listeners {
+		if l.fd == fd {
+			return l
+		}
+	}
+	return nil
+}
+
+// listener is one of the worker's listening sockets.
+type listener struct {
+	fd         int
+	bind       *config.Bind
+	fe         *frontend
+	token      netio.Token
+	clearProto stats.Protocol // what cleartext connections speak
+	waiting    bool           // the accept queue was not emptied
+	retry      netio.Timer
+}
+
+// listenerBit marks the tokens of listeners; a connection's generation never has it.
+const listenerBit = 1 << 31
+
+func (v *view) listenerOf(t netio.Token) *listener {
+	if t.Generation()&listenerBit == 0 {
+		return nil
+	}
+	for _, l := range v.listeners {
+		if l.token == t {
+			return l
+		}
+	}
+	return nil
+}
+
+// frontend is a [frontend.NAME] on one worker.
+type frontend struct {
+	cfg        *config.Frontend
+	cells      *stats.Frontend
+	limits     *limit.Attachment
+	secure     map[netip.AddrPort]*tlsio.ServerConfig // by listening address
+	routes     []route
+	fallback   route
+	bufferMax  int
+	viaRequest [msg.HTTP3 + 1][]byte
+	altSvc     []byte
+	retired    bool // no longer in the configuration as it was: sessions end when they can
+	sessions   int
+}
+
+// bufferMaxOf is how many bytes one connection may hold; an axis of zero leaves the largest that the contract allows.
+func bufferMaxOf(l *config.Limits) int {
+	if l.MaxBufferSize <= 0 {
+		return 256 << 10
+	}
+	return l.MaxBufferSize
+}
+
+// viaOf is the element that each client version adds to Via (RFC 9110 section 7.6.3).
+func viaOf(pseudonym string) (v [msg.HTTP3 + 1][]byte) {
+	if pseudonym == "" {
+		return v
+	}
+	for version, word := range map[msg.Version]string{msg.HTTP10: "1.0 ", msg.HTTP11: "1.1 ", msg.HTTP2: "2 ", msg.HTTP3: "3 "} {
+		v[version] = []byte(word + pseudonym)
+	}
+	return v
+}
+
+// portText is the port that clients of a listener connect to.
+func (fe *frontend) portText(b *config.Bind) []byte {
+	return strconv.AppendUint(nil, uint64(b.Address.Port()), 10)
+}
+
+// keepAlive is how long an idle session of the frontend may stay, given the worker's straits.
+func (w *worker) keepAlive(fe *frontend) time.Duration {
+	d := fe.cfg.Timeouts.HTTPKeepAlive
+	if w.draining {
+		return min(d, time.Second)
+	}
+	return d
+}
