@@ -122,7 +122,7 @@ func framingFields(h *msg.Head, x *framed, request bool) msg.Fault {
 }
 
 // codingFault: the one transfer coding is chunked. A list that ends in chunked has a known length but unknown content
-// (501, RFC 9112 section 6.1); any other has no length that can be known (400, section 6.3).
+// (501, RFC 9112 section 6.1); any other has no length that can be known (400, section 6.3), or is malformed.
 func codingFault(v []byte) msg.Fault {
 	const chunked = "chunked"
 	if msg.EqualFold(v, []byte(chunked)) {
@@ -136,7 +136,7 @@ func codingFault(v []byte) msg.Fault {
 	for len(v) > 0 && (v[len(v)-1] == ' ' || v[len(v)-1] == '\t') {
 		v = v[:len(v)-1]
 	}
-	if len(v) < 2 || v[len(v)-1] != ',' || !msg.ValidToken(v[:len(v)-1]) {
+	if len(v) < 2 || v[len(v)-1] != ',' || !msg.ValidToken(v[:len(v)-1]) || msg.EqualFold(v[:len(v)-1], []byte(chunked)) {
 		return msg.FaultCoding
 	}
 	return msg.FaultCodingUnknown

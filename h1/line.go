@@ -118,7 +118,7 @@ func (s *scanner) statusLine() msg.Fault {
 		return 0
 	}
 	if b[end] != '\r' || b[end+1] != '\n' {
-		return valueFault(b[end])
+		return msg.FaultStatusLine
 	}
 	*s.h = msg.Head{
 		Buf: b, Fields: s.h.Fields, Version: v, Status: uint16(c0)*100 + uint16(c1)*10 + uint16(c2),

@@ -111,7 +111,7 @@ var faultTable = [faultCount]faultText{
 	FaultTraceBody:      {detail: "TRACE with a body"},
 	FaultConnect:        {status: 501, reason: "unknown-method", detail: "CONNECT is for forward proxies"},
 	FaultProtocol:       {status: 501, reason: "unknown-protocol", detail: "unknown :protocol"},
-	FaultSwitch:         {detail: "101 without a request to switch"},
+	FaultSwitch:         {detail: "101 to a switch that nobody asked for"},
 	FaultInterim:        {detail: "interim response with a body"},
 	FaultUnsolicited:    {detail: "response without a request"},
 	FaultTruncated:      {reason: "client-closed", detail: "connection closed inside a message"},
