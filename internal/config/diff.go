@@ -156,24 +156,50 @@ func values(kvs []KeyValue) map[string]string {
 	return out
 }
 
-// startKeys are the keys of [global] that a reload cannot change.
-var startKeys = []string{"workers", "pin-cpus", "runtime-socket"}
+// needsRestart reports whether a change of a key of [global] is beyond a reload: the workers are what they are, the
+// commands have to find the socket, and workers that write no access log have nothing to write it with.
+func (k *KeyChange) needsRestart() bool {
+	switch k.Key {
+	case "workers", "pin-cpus", "runtime-socket":
+		return true
+	case "access-log":
+		return k.Old == quote("off") || k.New == quote("off")
+	}
+	return false
+}
 
 // NeedsRestart returns the keys of [global] that differ and that only a restart or an upgrade puts into force.
 func NeedsRestart(from, to *Config) []string {
 	var out []string
 	for _, k := range compare("global", "", flatten("", globalKeys, &from.Global), flatten("", globalKeys, &to.Global)).Keys {
-		if slices.Contains(startKeys, k.Key) {
+		if k.needsRestart() {
 			out = append(out, k.Key)
 		}
 	}
 	return out
 }
 
+// KeepStartKeys gives to the values of from where NeedsRestart says that they differ. It is for a reload, before anyone
+// else has seen to.
+func KeepStartKeys(from, to *Config) {
+	for _, k := range NeedsRestart(from, to) {
+		switch k {
+		case "workers":
+			to.Global.Workers = from.Global.Workers
+		case "pin-cpus":
+			to.Global.PinCPUs = from.Global.PinCPUs
+		case "runtime-socket":
+			to.Global.RuntimeSocket = from.Global.RuntimeSocket
+		case "access-log":
+			to.Global.AccessLog = from.Global.AccessLog
+		}
+	}
+}
+
 func globalNote(keys []KeyChange) string {
-	for _, k := range keys {
-		if slices.Contains(startKeys, k.Key) {
-			return k.Key + " is put into force by an upgrade or a restart, not by a reload"
+	for i := range keys {
+		if keys[i].needsRestart() {
+			return keys[i].Key + " is put into force by an upgrade or a restart, not by a reload"
 		}
 	}
 	return ""

@@ -89,9 +89,13 @@ func TestSameConnections(t *testing.T) {
 
 func TestNeedsRestart(t *testing.T) {
 	from := mustParse(t, running)
-	to := mustParse(t, strings.Replace(running, "workers = 2", "workers = 3\nlog-level = \"debug\"\nruntime-socket = \"/x\"", 1))
-	if got := NeedsRestart(from, to); fmt.Sprint(got) != "[runtime-socket workers]" {
+	to := mustParse(t, strings.Replace(running, "workers = 2", "workers = 3\npin-cpus = false\naccess-log = \"stdout\"\nlog-level = \"debug\"\nruntime-socket = \"/x\"", 1))
+	if got := NeedsRestart(from, to); fmt.Sprint(got) != "[access-log pin-cpus runtime-socket workers]" {
 		t.Errorf("%v", got)
+	}
+	KeepStartKeys(from, to)
+	if got := NeedsRestart(from, to); len(got) != 0 || to.Global.LogLevel == from.Global.LogLevel {
+		t.Errorf("%v, %+v", got, to.Global)
 	}
 	if got := NeedsRestart(from, from); len(got) != 0 {
 		t.Errorf("%v", got)

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/netip"
+
+	"weir/internal/config"
+	"weir/internal/stats"
+)
+
+// plane is the data plane as the process sees it: engine.Engine, or in tests something that remembers what was asked.
+type plane interface {
+	Reload(ctx context.Context, cfg *config.Config) (old, now uint64, err error)
+	// Drain returns when nothing is left, when hard-stop-after has passed, or when ctx ends. Stop must follow.
+	Drain(ctx context.Context) error
+	Stop()
+	Ready() (ready bool, why string)
+
+	Snapshot(ctx context.Context) (*stats.Snapshot, error)
+	Sessions(ctx context.Context, max int) ([]stats.Session, error)
+
+	SetServerState(ctx context.Context, backend, server, state string) error
+	SetServerWeight(ctx context.Context, backend, server string, weight int) error
+	SetServerMaxConn(ctx context.Context, backend, server string, maxConn int) error
+	SetLimit(ctx context.Context, profile, key, value string) error
+
+	// Listeners are the listening sockets in use; they stay the data plane's.
+	Listeners() sockets
+}
+
+// sockets are listening sockets by address.
+type sockets = map[netip.AddrPort][]int
+
+// planeOptions is what starting a data plane needs besides the configuration.
+type planeOptions struct {
+	log       *slog.Logger
+	access    io.Writer // nil: off
+	inherited sockets
+}
+
+// starter starts a data plane: startEngine, but for tests.
+type starter func(cfg *config.Config, o planeOptions) (plane, error)

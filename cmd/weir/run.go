@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"weir/internal/admin"
+	"weir/internal/config"
+	"weir/sysctl"
+)
+
+func newRun() *cobra.Command {
+	var file string
+	var lasts time.Duration
+	c := &cobra.Command{
+		Use:   "run [-c FILE]",
+		Short: "Run in the foreground; without a file, a demonstration",
+		Long: `Run weir in the foreground and log to standard error.
+
+Without a file it demonstrates itself: an origin, a proxy in front of it and a gentle load of many
+clients, all on the loopback interface of this machine, with live numbers until Ctrl-C.
+
+Signals: SIGTERM, SIGINT  drain, then exit 0; the second one ends at once
+         SIGHUP           reload the file, all of it or nothing
+         SIGUSR2          start the binary anew and hand the listeners over`,
+		Example: "  weir run\n  weir run -c /etc/weir/weir.toml",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx := c.Context()
+			if lasts > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, lasts)
+				defer cancel()
+			}
+			if file == "" {
+				return refused(runDemo(ctx, c.OutOrStdout(), c.ErrOrStderr()))
+			}
+			return refused(runFile(ctx, file, c.ErrOrStderr(), startEngine))
+		},
+	}
+	c.Flags().StringVarP(&file, "config", "c", "", "configuration `file`")
+	c.Flags().DurationVar(&lasts, "for", 0, "drain and end after this `time`")
+	return c
+}
+
+// runFile runs a configuration file until a signal ends it.
+func runFile(ctx context.Context, file string, stderr io.Writer, startPlane starter) error {
+	cfg, report := config.Load(file)
+	if !report.OK() {
+		return errors.New(reportText(report))
+	}
+	level := new(slog.LevelVar)
+	level.Set(cfg.Global.LogLevel)
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	for i := range report.Problems {
+		log.Warn(report.Problems[i].String())
+	}
+	prepareKernel(cfg, log)
+	// Before the engine: a signal that comes while it starts is answered, not fatal.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGUSR2)
+	defer signal.Stop(signals)
+
+	p := newProcess(file, cfg, log, level)
+	if err := p.start(startPlane); err != nil {
+		return err
+	}
+	p.serve(ctx, signals)
+	p.finish()
+	return nil
+}
+
+// prepareKernel raises what a process may raise for itself and warns about the rest.
+func prepareKernel(cfg *config.Config, log *slog.Logger) {
+	needs := sysctl.NeedsOf(cfg, workersOf(cfg))
+	files, err := sysctl.RaiseNoFileTo(uint64(needs.Files()))
+	if err != nil {
+		log.Warn("limit of open files not raised", "error", err)
+	}
+	if files < uint64(needs.Files()) {
+		log.Warn("too few open files for the limits of the configuration", "limit", files, "wanted", needs.Files(), "set", "ulimit -n, LimitNOFILE=")
+	}
+	for _, s := range sysctl.Short(sysctl.Kernel.Check(needs)) {
+		log.Warn("kernel setting falls short", "name", s.Name, "is", oneLine(s.Current), "wanted", oneLine(s.Wanted), "breaks", s.Breaks)
+	}
+}
+
+// start opens everything and tells whoever waits for it. After an error nothing is left open.
+func (p *process) start(startPlane starter) error {
+	inherited, err := receive(os.Getenv(handoverEnv))
+	if err != nil {
+		return err
+	}
+	defer inherited.close()
+	if p.access, err = openAccessLog(p.cfg.Global.AccessLog); err != nil {
+		return err
+	}
+	p.plane, err = startPlane(p.cfg, planeOptions{log: p.log, access: p.access.writer(), inherited: inherited.listeners})
+	if err != nil {
+		p.access.close()
+		return err
+	}
+	if err := p.openAdmin(inherited); err != nil {
+		p.plane.Stop()
+		p.access.close()
+		return err
+	}
+	for _, f := range p.cfg.Frontends {
+		for _, b := range f.Binds {
+			p.log.Info("listening", "frontend", f.Name, "address", b.Address.String(), "tls", b.TLS != nil, "h3", b.H3)
+		}
+	}
+	p.log.Info("ready", "version", thisBuild().Version, "pid", os.Getpid(), "workers", workersOf(p.cfg), "config", p.file)
+	p.notify("READY=1", fmt.Sprintf("MAINPID=%d", os.Getpid()))
+	return inherited.ready(p.generation)
+}
+
+// openAdmin opens the runtime socket and the admin listener. Where one of them is only the default and cannot be had, weir
+// runs without it: a proxy must not fail for a socket that nobody asked for.
+func (p *process) openAdmin(inherited *handover) error {
+	def := config.DefaultGlobal()
+	var err error
+	if p.socket, err = listenSocket(p.cfg, p, inherited.isUpgrade()); err != nil {
+		if p.cfg.Global.RuntimeSocket != def.RuntimeSocket {
+			return err
+		}
+		p.log.Warn("no runtime socket: 'weir show' and the like cannot reach this process", "error", err)
+	}
+	if p.http, err = listenHTTP(p.cfg, p, inherited.admin); err != nil {
+		if p.cfg.Global.Admin != def.Admin {
+			closeServer(p.socket)
+			return fmt.Errorf("admin listener: %w", err)
+		}
+		p.log.Warn("no admin listener", "error", err)
+	}
+	return nil
+}
+
+// listenSocket opens the runtime socket; nil when the configuration has none.
+func listenSocket(cfg *config.Config, e admin.Engine, replace bool) (*admin.Server, error) {
+	if cfg.Global.RuntimeSocket == "" {
+		return nil, nil
+	}
+	return admin.Listen(admin.Options{Socket: cfg.Global.RuntimeSocket, Replace: replace}, e)
+}
+
+// listenHTTP opens the admin listener, or takes the one that was handed over if it is at the right address; nil when the
+// configuration has none.
+func listenHTTP(cfg *config.Config, e admin.Engine, handed net.Listener) (*admin.Server, error) {
+	if !cfg.Global.Admin.IsValid() {
+		return nil, nil
+	}
+	want := cfg.Global.Admin.String()
+	if handed != nil && handed.Addr().String() == want {
+		return admin.Listen(admin.Options{HTTPListener: handed}, e)
+	}
+	return admin.Listen(admin.Options{HTTP: want}, e)
+}
+
+// adminCloseTime bounds the wait for answers that are still being read.
+const adminCloseTime = 2 * time.Second
+
+func closeServer(s *admin.Server) {
+	if s == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), adminCloseTime)
+	defer cancel()
+	_ = s.Close(ctx) // what it could not finish in time is cut
+}
+
+// finish closes the control plane after the data plane has ended: who asked for the end gets the answer first.
+func (p *process) finish() {
+	p.change.Lock()
+	defer p.change.Unlock()
+	closeServer(p.socket)
+	closeServer(p.http)
+	p.access.close()
+	p.log.Info("over")
+}

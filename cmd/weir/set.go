@@ -1,0 +1,64 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"weir/internal/admin"
+	"weir/internal/config"
+)
+
+func newSet() *cobra.Command {
+	c := &cobra.Command{
+		Use: "set", Short: "Change a server or a limit of a running weir",
+		Long: `Change the running process. The change lasts until the next reload; the file stays as it is.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage("cannot set %q; there are: server, limits", args[0])
+			}
+			return usage("what is to be set is missing; there are: server, limits")
+		},
+	}
+	c.AddCommand(
+		setter(&cobra.Command{
+			Use:   "server BACKEND/SERVER state|weight|max-conn VALUE",
+			Short: "Set a server's state, weight or max-conn",
+			Long: `Set a server's state, weight or max-conn.
+
+  state     ready, drain (only clients that are tied to it) or maint (nothing)
+  weight    share of new sessions, 0 to 256
+  max-conn  requests in flight, 0 unlimited`,
+			Example:   "  weir set server api/s1 state drain\n  weir set server api/s1 weight 10",
+			ValidArgs: []string{"state", "weight", "max-conn"},
+		}, 3),
+		setter(&cobra.Command{
+			Use:       "limits PROFILE KEY VALUE",
+			Short:     "Set a key of a limit profile, wherever it is attached",
+			Example:   "  weir set limits edge max-conn 50000\n  weir set limits edge queue-timeout 2s",
+			ValidArgs: limitKeys(),
+		}, 3))
+	return c
+}
+
+// setter completes a command that passes its words on.
+func setter(c *cobra.Command, n int) *cobra.Command {
+	var t target
+	c.Args = cobra.ExactArgs(n)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		_, err := t.ask(c, admin.Request{Cmd: "set", Args: append([]string{c.Name()}, args...)})
+		return err
+	}
+	t.addFlags(c)
+	return c
+}
+
+// limitKeys are the keys of a limit profile, for completion.
+func limitKeys() (keys []string) {
+	for _, s := range config.Schema() {
+		if s.Name == "[limits.NAME]" {
+			for _, k := range s.Keys {
+				keys = append(keys, k.Name)
+			}
+		}
+	}
+	return keys
+}
