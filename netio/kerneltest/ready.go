@@ -9,9 +9,7 @@ import (
 func (r *rig) quietly(tok netio.Token, bits netio.Ready) {
 	r.Helper()
 	r.expect(tok, bits)
-	for deadline := r.Now().Add(patience / 1000); r.Now() < deadline; {
-		r.turn(deadline)
-	}
+	r.settle()
 	clear(r.seen)
 }
 
@@ -113,6 +111,7 @@ func connectionMoves(a, b *rig) {
 	c.say("x")
 	s.expect(netio.Readable)
 	a.Unwatch(s.fd)
+	a.give(b, s.fd)
 	moved := end{b, s.fd, b.watch(s.fd)}
 	moved.expect(netio.Readable | netio.Writable)
 	moved.hear("x")

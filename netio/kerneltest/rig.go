@@ -18,11 +18,40 @@ type rig struct {
 	netio.Kernel
 	next uint32
 	seen map[netio.Token]netio.Ready // what was reported since it was last asked for
+	open map[int]bool                // descriptors to close after the test
 }
 
 func newRig(t *testing.T, k netio.Kernel) *rig {
-	return &rig{T: t, Kernel: k, seen: map[netio.Token]netio.Ready{}}
+	r := &rig{T: t, Kernel: k, seen: map[netio.Token]netio.Ready{}, open: map[int]bool{}}
+	t.Cleanup(func() {
+		for fd := range r.open {
+			k.Close(fd)
+		}
+	})
+	return r
 }
+
+// Connect, Accept, Close and Abort are the kernel's, with an account of what is open.
+
+func (r *rig) Connect(o *netio.ConnectOptions) (fd int, io netio.IO) {
+	if fd, io = r.Kernel.Connect(o); fd >= 0 {
+		r.open[fd] = true
+	}
+	return fd, io
+}
+
+func (r *rig) Accept(l int) (fd int, peer netip.AddrPort, io netio.IO) {
+	if fd, peer, io = r.Kernel.Accept(l); fd >= 0 {
+		r.open[fd] = true
+	}
+	return fd, peer, io
+}
+
+func (r *rig) Close(fd int) { delete(r.open, fd); r.Kernel.Close(fd) }
+func (r *rig) Abort(fd int) { delete(r.open, fd); r.Kernel.Abort(fd) }
+
+// give hands a descriptor to another rig.
+func (r *rig) give(to *rig, fd int) { delete(r.open, fd); to.open[fd] = true }
 
 // loopback is where the tests listen; the kernel picks the port.
 var loopback = netip.MustParseAddrPort("127.0.0.1:0")
@@ -34,7 +63,7 @@ func (r *rig) listen() (fd int, tok netio.Token, addr netip.AddrPort) {
 	if err != nil {
 		r.Fatal(err)
 	}
-	r.Cleanup(func() { r.Close(fd) })
+	r.open[fd] = true
 	return fd, r.watch(fd), r.LocalAddr(fd)
 }
 
@@ -104,11 +133,18 @@ func (r *rig) expect(tok netio.Token, bits netio.Ready) {
 	delete(r.seen, tok)
 }
 
+// settle lets everything that is on its way arrive.
+func (r *rig) settle() {
+	for deadline := r.Now().Add(patience / 1000); r.Now() < deadline; {
+		r.turn(deadline)
+	}
+}
+
 // quiet fails when anything is reported within a moment. It asserts that something does not happen, so it cannot wait
 // for the something; a moment is far more than the loopback or a simulated wire takes.
 func (r *rig) quiet(why string) {
 	r.Helper()
-	for deadline := r.Now().Add(10 * time.Millisecond); r.Now() < deadline; {
+	for deadline := r.Now().Add(patience / 1000); r.Now() < deadline; {
 		r.turn(deadline)
 	}
 	for tok, bits := range r.seen {
@@ -170,5 +206,5 @@ func (e end) send(want netio.IO) {
 	}
 }
 
-// shut closes the descriptor. Its token must not be reported any more.
+// shut closes the descriptor, whose token must not be reported any more.
 func (e end) shut() { e.Close(e.fd); delete(e.seen, e.tok) }
