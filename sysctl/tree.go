@@ -57,7 +57,7 @@ func (t Tree) Apply(settings []Setting) (changed []Setting, err error) {
 		if s.OK {
 			continue
 		}
-		if err := os.WriteFile(t.path(s.Name), []byte(s.Wanted+"\n"), 0); err != nil {
+		if err := t.write(s.Name, s.Wanted); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %s", s.Name, reason(err)))
 			continue
 		}
@@ -77,6 +77,16 @@ func (t Tree) Apply(settings []Setting) (changed []Setting, err error) {
 
 func (t Tree) path(name string) string {
 	return filepath.Join(string(t), filepath.FromSlash(strings.ReplaceAll(name, ".", "/")))
+}
+
+// write sets a setting that exists; it does not make a file of its own.
+func (t Tree) write(name, value string) error {
+	f, err := os.OpenFile(t.path(name), os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value + "\n")
+	return errors.Join(err, f.Close())
 }
 
 func (t Tree) read(name string) (string, error) {

@@ -171,11 +171,7 @@ func (p *process) Reload(ctx context.Context) (oldGen, newGen uint64, err error)
 	p.notify("RELOADING=1", monotonicUsec())
 	defer p.notify("READY=1")
 	cfg, report := config.Load(p.file)
-	for i := range report.Problems {
-		if w := &report.Problems[i]; w.Severity == config.Warning {
-			p.log.Warn(w.String())
-		}
-	}
+	logWarnings(p.log, report)
 	if !report.OK() {
 		return p.unchanged(errors.New(reportText(report)))
 	}

@@ -62,9 +62,7 @@ func runFile(ctx context.Context, file string, stderr io.Writer, startPlane star
 	level := new(slog.LevelVar)
 	level.Set(cfg.Global.LogLevel)
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
-	for i := range report.Problems {
-		log.Warn(report.Problems[i].String())
-	}
+	logWarnings(log, report)
 	prepareKernel(cfg, log)
 	// Before the engine: a signal that comes while it starts is answered, not fatal.
 	signals := make(chan os.Signal, 4)
@@ -78,6 +76,15 @@ func runFile(ctx context.Context, file string, stderr io.Writer, startPlane star
 	p.serve(ctx, signals)
 	p.finish()
 	return nil
+}
+
+// logWarnings logs what a file has besides errors.
+func logWarnings(log *slog.Logger, r *config.Report) {
+	for i := range r.Problems {
+		if w := &r.Problems[i]; w.Severity == config.Warning {
+			log.Warn(w.Message, "file", fmt.Sprintf("%s:%d:%d", w.File, w.Line, w.Column))
+		}
+	}
 }
 
 // prepareKernel raises what a process may raise for itself and warns about the rest.
@@ -97,6 +104,9 @@ func prepareKernel(cfg *config.Config, log *slog.Logger) {
 
 // start opens everything and tells whoever waits for it. After an error nothing is left open.
 func (p *process) start(startPlane starter) error {
+	// The runtime socket may bring a reload before everything is open.
+	p.change.Lock()
+	defer p.change.Unlock()
 	inherited, err := receive(os.Getenv(handoverEnv))
 	if err != nil {
 		return err

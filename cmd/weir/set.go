@@ -27,14 +27,14 @@ func newSet() *cobra.Command {
   state     ready, drain (only clients that are tied to it) or maint (nothing)
   weight    share of new sessions, 0 to 256
   max-conn  requests in flight, 0 unlimited`,
-			Example:   "  weir set server api/s1 state drain\n  weir set server api/s1 weight 10",
-			ValidArgs: []string{"state", "weight", "max-conn"},
+			Example:           "  weir set server api/s1 state drain\n  weir set server api/s1 weight 10",
+			ValidArgsFunction: words(nil, []string{"state", "weight", "max-conn"}, []string{"ready", "drain", "maint"}),
 		}, 3),
 		setter(&cobra.Command{
-			Use:       "limits PROFILE KEY VALUE",
-			Short:     "Set a key of a limit profile, wherever it is attached",
-			Example:   "  weir set limits edge max-conn 50000\n  weir set limits edge queue-timeout 2s",
-			ValidArgs: limitKeys(),
+			Use:               "limits PROFILE KEY VALUE",
+			Short:             "Set a key of a limit profile, wherever it is attached",
+			Example:           "  weir set limits edge max-conn 50000\n  weir set limits edge queue-timeout 2s",
+			ValidArgsFunction: words(nil, limitKeys()),
 		}, 3))
 	return c
 }
@@ -49,6 +49,16 @@ func setter(c *cobra.Command, n int) *cobra.Command {
 	}
 	t.addFlags(c)
 	return c
+}
+
+// words completes each argument from a list of its own; nil is any word.
+func words(lists ...[]string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) >= len(lists) {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return lists[len(args)], cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 // limitKeys are the keys of a limit profile, for completion.

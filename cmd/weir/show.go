@@ -25,9 +25,9 @@ func newShow() *cobra.Command {
   backends       backends with queues and latencies
   config         the configuration in force, defaults filled in
   errors         the last failures`,
-		Example:   "  weir show servers conn\n  weir show limits --json",
-		ValidArgs: viewArgs(),
-		Args:      cobra.MinimumNArgs(1),
+		Example:           "  weir show servers conn\n  weir show limits --json",
+		ValidArgsFunction: words(firstWords(), []string{"conn"}),
+		Args:              cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if what := strings.Join(args, " "); args[0] != "sessions" && !slices.Contains(admin.Views, what) {
 				return usage("cannot show %q; there are: %s", what, strings.Join(admin.Views, ", "))
@@ -44,10 +44,10 @@ func newShow() *cobra.Command {
 	return c
 }
 
-// viewArgs are the words of the views, for completion.
-func viewArgs() (words []string) {
+// firstWords are the words by which the views begin, for completion.
+func firstWords() (first []string) {
 	for _, v := range admin.Views {
-		words = append(words, strings.Fields(v)...)
+		first = append(first, strings.Fields(v)[0])
 	}
-	return words
+	return first
 }
