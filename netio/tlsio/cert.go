@@ -162,13 +162,13 @@ func (l *loader) usable(file string, chain []*x509.Certificate, usage x509.ExtKe
 // rankOf orders certificates for the same name by what a signature costs us: measured by BenchmarkSign.
 func rankOf(key crypto.PublicKey) int {
 	switch k := key.(type) {
+	case ed25519.PublicKey:
+		return 0
 	case *ecdsa.PublicKey:
 		if k.Curve == elliptic.P256() {
-			return 0
+			return 1
 		}
 		return 2
-	case ed25519.PublicKey:
-		return 1
 	}
 	return 3
 }

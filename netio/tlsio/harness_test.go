@@ -310,9 +310,11 @@ func versions(t *testing.T, f func(t *testing.T, version uint16)) {
 // drive runs the handshakes of both ends to their end, in turns on this goroutine, as one worker would.
 func drive(t testing.TB, a, b *Conn) {
 	t.Helper()
-	for range 1000 {
+	for range 100_000 {
 		doneA, _, errA := a.Handshake()
 		doneB, _, errB := b.Handshake()
+		a.Flush()
+		b.Flush()
 		if errA != nil || errB != nil {
 			t.Fatalf("handshake: %v, %v", errA, errB)
 		}

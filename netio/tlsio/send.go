@@ -25,7 +25,7 @@ func (c *Conn) Send(p []byte) (n int, io netio.IO) {
 		c.seal(p[n : n+m])
 		n += m
 	}
-	return c.sent(n)
+	return c.sent(n, len(p))
 }
 
 // SendV is Send for pieces that are gathered into as few records as possible. n counts over all of them.
@@ -48,7 +48,7 @@ func (c *Conn) SendV(pieces [][]byte) (n int, io netio.IO) {
 		c.seal(record)
 		n, rest = n+m, rest-m
 	}
-	return c.sent(n)
+	return c.sent(n, n+rest)
 }
 
 // take returns the next m bytes of the pieces from pieces[i][off:] on, and where it stopped. Bytes that lie in one piece
@@ -96,13 +96,13 @@ func (c *Conn) seal(p []byte) {
 	}
 }
 
-// sent sends what was sealed and says what Send returns for n accepted bytes.
-func (c *Conn) sent(n int) (int, netio.IO) {
+// sent sends what was sealed and says what Send returns when n bytes of want were accepted.
+func (c *Conn) sent(n, want int) (int, netio.IO) {
 	c.Flush()
 	switch {
 	case c.sendEnd != netio.OK:
 		return 0, c.sendEnd
-	case n == 0:
+	case n == 0 && want > 0:
 		return 0, netio.Again
 	}
 	return n, netio.OK

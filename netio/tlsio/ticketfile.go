@@ -61,20 +61,20 @@ func ParseTicketKeys(b []byte) ([][]byte, error) {
 // ticketLine decodes one secret. What reads as hex is hex: as base64 it would be 72 bytes or more of a file that the
 // other machines read differently.
 func ticketLine(line []byte) ([]byte, error) {
-	key := make([]byte, hex.DecodedLen(len(line)))
-	n, err := hex.Decode(key, line)
-	if err != nil || len(line)%2 != 0 {
-		key = make([]byte, base64.StdEncoding.DecodedLen(len(line)))
-		if n, err = base64.StdEncoding.Strict().Decode(key, line); err != nil {
-			if n, err = base64.RawStdEncoding.Strict().Decode(key, line); err != nil {
-				return nil, errors.New("neither base64 nor hex")
-			}
+	key, err := hex.AppendDecode(nil, line)
+	if err != nil {
+		encoding := base64.StdEncoding
+		if len(line)%4 != 0 {
+			encoding = base64.RawStdEncoding
+		}
+		if key, err = encoding.Strict().AppendDecode(nil, line); err != nil {
+			return nil, errors.New("neither base64 nor hex")
 		}
 	}
-	if n < ticketLineBytesMin || n > ticketLineBytesMax {
+	if n := len(key); n < ticketLineBytesMin || n > ticketLineBytesMax {
 		return nil, fmt.Errorf("a key has %d to %d bytes, this one %d", ticketLineBytesMin, ticketLineBytesMax, n)
 	}
-	return key[:n], nil
+	return key, nil
 }
 
 // isText reports whether b is printable ASCII in lines. 32 random bytes look like that once in 10^13 files.

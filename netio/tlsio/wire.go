@@ -92,8 +92,9 @@ func (w *wire) SetDeadline(time.Time) error      { return nil }
 func (w *wire) SetReadDeadline(time.Time) error  { return nil }
 func (w *wire) SetWriteDeadline(time.Time) error { return nil }
 
-// noAddr stands for both addresses. crypto/tls would use the peer's as the key of a session; ours are keyed by Peer.
+// noAddr stands for both addresses. crypto/tls takes the peer's as the key of a session when no server name is sent, and
+// keeps no session if it is empty; what the key really is, is sessionSlot's to know.
 type noAddr struct{}
 
 func (noAddr) Network() string { return "tcp" }
-func (noAddr) String() string  { return "" }
+func (noAddr) String() string  { return "-" }
