@@ -11,6 +11,7 @@ type Field struct {
 	Name, Value Span
 	ID          FieldID // what the name is, when weir has to know it; FieldOther otherwise
 	Drop        bool    // not to be sent on: hop-by-hop, named by Connection, framing, or replaced
+	Sensitive   bool    // its sender forbade putting it into a compression table (RFC 7541 section 6.2.3, RFC 9204 section 4.5.4)
 	Line        bool    // Buf holds "name: value CRLF" in one piece, as h1 sends it; set by the h1 reader only
 }
 
