@@ -11,7 +11,7 @@ import (
 const sharedLineBytes = 128
 
 // Count is tokens of which at most a maximum are out at any instant, over all workers. Zero is no maximum; tokens are
-// counted all the same. Make one with Table.NewCount, or take an Attachment's. All methods may be called from any
+// counted all the same. Make one with NewCount, or take an Attachment's. All methods may be called from any
 // goroutine and none of them blocks.
 type Count struct {
 	// word holds the tokens that are out in its low half and the maximum in its high half, so that an acquire that is
@@ -24,7 +24,12 @@ type Count struct {
 	_      [56]byte
 }
 
-func (c *Count) init(n int) { c.word.Store(uint64(clampMax(n)) << 32) }
+// NewCount makes a count that belongs to no axis, such as a server's max-conn.
+func NewCount(n int) *Count {
+	c := new(Count)
+	c.SetMax(n)
+	return c
+}
 
 // clampMax makes n fit: negative numbers mean no maximum.
 func clampMax(n int) uint32 { return uint32(min(max(n, 0), math.MaxInt32)) }

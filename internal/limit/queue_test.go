@@ -14,10 +14,10 @@ import (
 func TestQueueConservation(t *testing.T) {
 	const workers, waiters, rounds, most = 4, 40, 3000, 3
 	table := NewTable(workers)
-	places := table.NewCount(waiters * workers)
+	places := NewCount(waiters * workers)
 	poked := make([]atomic.Bool, workers)
 	q := table.NewQueue(places, func(w int) { poked[w].Store(true) })
-	counts := []*Count{table.NewCount(most), table.NewCount(most)}
+	counts := []*Count{NewCount(most), NewCount(most)}
 	for _, c := range counts {
 		q.Add(c)
 	}

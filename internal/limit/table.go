@@ -93,13 +93,6 @@ func (t *Table) Rows(now mono.Time, dst []Row) []Row {
 	return dst
 }
 
-// NewCount makes a count that belongs to no axis, such as a server's max-conn.
-func (t *Table) NewCount(n int) *Count {
-	c := new(Count)
-	c.init(n)
-	return c
-}
-
 // idsMax bounds the counts that have queues at one time: a grant has 19 bits to name its count.
 const idsMax = 1<<19 - 1
 
@@ -125,7 +118,7 @@ func (t *Table) register(c *Count) {
 	t.counts.Store(&counts)
 }
 
-// Forget gives up a count that NewCount made and that was taken out of its queues. No token of it may be out.
+// Forget gives up the name that a count got when a queue was made for it; it must have left its queues. No token of it may be out.
 func (t *Table) Forget(c *Count) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
