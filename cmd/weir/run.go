@@ -68,6 +68,7 @@ func runFile(ctx context.Context, file string, stderr io.Writer, startPlane star
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGUSR2)
 	defer signal.Stop(signals)
+	signal.Ignore(unix.SIGPIPE) // who reads our log or access log may go away; that is an error of a write, no more
 
 	p := newProcess(file, cfg, log, level)
 	if err := p.start(startPlane); err != nil {

@@ -43,7 +43,7 @@ func newTop() *cobra.Command {
 			if once {
 				return refused(topOnce(c.Context(), look, interval, asJSON, c.OutOrStdout()))
 			}
-			return refused(topLive(c.Context(), look, interval))
+			return refused(topLive(c.Context(), look, interval, os.Stdin, os.Stdout))
 		},
 	}
 	c.Flags().BoolVar(&once, "once", false, "print one view and end")
@@ -91,10 +91,10 @@ func topOnce(ctx context.Context, look looker, interval time.Duration, asJSON bo
 }
 
 // topLive redraws until the user has seen enough. It belongs to the terminal, not to a command's output.
-func topLive(ctx context.Context, look looker, interval time.Duration) error {
+func topLive(ctx context.Context, look looker, interval time.Duration, in, out *os.File) error {
 	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM)
 	defer stop()
-	term, err := openTerminal(os.Stdin, os.Stdout)
+	term, err := openTerminal(in, out)
 	if err != nil {
 		return err
 	}

@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"weir/internal/stats"
 )
@@ -122,15 +126,78 @@ func TestTopOnce(t *testing.T) {
 }
 
 func TestTopLiveNeedsATerminal(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
 	never := func(context.Context) (*stats.Snapshot, error) {
 		t.Error("a snapshot was taken")
 		return nil, errNoTerminal
 	}
-	if isTerminal(os.Stdout) {
-		t.Skip("the output of this test is a terminal")
-	}
-	if err := topLive(context.Background(), never, time.Second); err == nil {
+	if err := topLive(context.Background(), never, time.Second, f, f); err == nil {
 		t.Error("it drew on what is no terminal")
+	}
+}
+
+// openPTY returns the two ends of a terminal (pts(4)).
+func openPTY(t *testing.T) (master, slave *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("no terminals here: %v", err)
+	}
+	t.Cleanup(func() { master.Close() })
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
+		t.Skipf("no terminals here: %v", err)
+	}
+	t.Cleanup(func() { slave.Close() })
+	return master, slave
+}
+
+func TestTopLiveDrawsAndLeavesTheTerminalAsItWas(t *testing.T) {
+	master, slave := openPTY(t)
+	before, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, now := twoLooks()
+	looks := []*stats.Snapshot{old, now}
+	look := func(context.Context) (*stats.Snapshot, error) {
+		s := looks[0]
+		looks = looks[len(looks)-1:]
+		return s, nil
+	}
+	ended := make(chan error)
+	go func() { ended <- topLive(context.Background(), look, topIntervalMin, slave, slave) }()
+	var seen strings.Builder
+	b := make([]byte, 4096)
+	for !strings.Contains(seen.String(), "api/s1  ready") {
+		n, err := master.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen.Write(b[:n])
+	}
+	if !strings.HasPrefix(seen.String(), screenOpen) {
+		t.Errorf("it began with %q", seen.String()[:min(20, seen.Len())])
+	}
+	if _, err := master.WriteString("xq"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	after, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+	if err != nil || *after != *before {
+		t.Errorf("the terminal was left in another state: %v", err)
 	}
 }
 

@@ -76,19 +76,3 @@ func hostCovers(a, b string) bool {
 	suffix, wild := strings.CutPrefix(a, "*")
 	return wild && strings.HasSuffix(strings.TrimPrefix(b, "*"), suffix) && b != a[2:]
 }
-
-// Matches reports whether a request belongs to the route: host in lower case without port, path with or without query.
-// It allocates nothing.
-func (r *Route) Matches(host, path []byte) bool {
-	if len(path) < len(r.PathPrefix) || string(path[:len(r.PathPrefix)]) != r.PathPrefix {
-		return false
-	}
-	switch {
-	case r.Host == "":
-		return true
-	case strings.HasPrefix(r.Host, "*."):
-		suffix := r.Host[1:]
-		return len(host) > len(suffix) && string(host[len(host)-len(suffix):]) == suffix
-	}
-	return string(host) == r.Host
-}

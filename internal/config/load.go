@@ -85,12 +85,28 @@ type loader struct {
 	written map[any]*table
 }
 
+// Bounds of a report, for files that were never meant to be a configuration.
+const (
+	problemsMax    = 1000
+	sourceBytesMax = 1000
+)
+
 func (l *loader) problem(sev Severity, at span, hint, message string) {
+	if len(l.report.Problems) >= problemsMax {
+		if len(l.report.Problems) == problemsMax {
+			l.whole(Error, "", fmt.Sprintf("more than %d problems, the rest is not listed", problemsMax))
+		}
+		return
+	}
 	line, col := l.src.position(at.off)
-	l.report.Problems = append(l.report.Problems, Problem{
+	p := Problem{
 		File: l.src.name, Line: line, Column: col, Width: l.src.width(at),
 		Severity: sev, Message: printable(message), Hint: printable(hint), Source: l.src.line(line),
-	})
+	}
+	if len(p.Source) > sourceBytesMax { // no caret is found under such a line
+		p.Source, p.Width = "", 0
+	}
+	l.report.Problems = append(l.report.Problems, p)
 }
 
 // whole is a problem of the file as a whole: it stands at its start and shows no line.
