@@ -54,6 +54,17 @@ func (l *loader) pointless(tab *table, names []string, why string) {
 	}
 }
 
+// changed picks the keys whose value is not the default: who writes a default down where it means nothing has said nothing
+// wrong.
+func changed[T any](keys []key[T], t, def *T, names ...string) (out []string) {
+	for _, k := range keys {
+		if slices.Contains(names, k.name) && k.get(t) != k.get(def) {
+			out = append(out, k.name)
+		}
+	}
+	return out
+}
+
 func (l *loader) lintGlobal() {
 	g := l.written[&l.cfg.Global]
 	if l.cfg.Global.Limits.Name == "" && !l.wrong[g] && !l.unknown {

@@ -14,11 +14,9 @@ func (l *loader) lintBackend(b *Backend, tab *table) {
 	l.lintServers(b, tab)
 	l.lintBalance(b, tab)
 	l.lintServerTLS(b, tab)
-	if b.Multiplex {
-		l.pointless(tab, []string{"forward-close"}, "multiplex is on")
-	}
 	if b.Health.Path == "" {
-		l.pointless(l.written[&b.Health], []string{"interval", "rise", "fall"}, "health has no path, there are no checks")
+		names := changed(healthKeys, &b.Health, &DefaultBackend("").Health, "interval", "rise", "fall")
+		l.pointless(l.written[&b.Health], names, "health has no path, there are no checks")
 	}
 	if d := b.QueueTimeout(); d > 0 && b.Timeouts.Server > 0 && tab.has("timeouts") && b.Timeouts.QueueSet && d > 10*b.Timeouts.Server {
 		l.warnKey(tab, "timeouts", "", "an exchange may wait in the queue (%s) far longer than it may take (server %s)",
@@ -92,7 +90,7 @@ func (l *loader) lintServers(b *Backend, tab *table) {
 		l.warnKey(tab, "servers", "", "every server of [backend.%s] has weight 0: none gets a new session", b.Name)
 	}
 	if names == 0 {
-		l.pointless(tab, []string{"resolve"}, "every server is a numeric address")
+		l.pointless(tab, changed(backendKeys, b, DefaultBackend(""), "resolve"), "every server is a numeric address")
 	}
 }
 
@@ -111,7 +109,7 @@ func (l *loader) lintLoop(s *Server) {
 func (l *loader) lintBalance(b *Backend, tab *table) {
 	if len(b.Servers) == 1 {
 		why := "[backend." + b.Name + "] has one server"
-		l.pointless(tab, []string{"balance", "slow-start"}, why)
+		l.pointless(tab, changed(backendKeys, b, DefaultBackend(""), "balance", "slow-start"), why)
 		if b.Persistence.Type != PersistenceNone {
 			l.pointless(tab, []string{"persistence"}, why)
 		}
@@ -128,12 +126,13 @@ func (l *loader) lintBalance(b *Backend, tab *table) {
 func (l *loader) lintServerTLS(b *Backend, tab *table) {
 	inner := l.written[&b.TLS]
 	if !b.TLS.Enabled {
-		l.pointless(inner, []string{"sni", "verify", "ca", "cert", "key"}, "enabled is false, servers are spoken to in cleartext")
-		l.pointless(tab, []string{"session-cache"}, "tls is not enabled")
+		names := changed(serverTLSKeys, &b.TLS, &ServerTLS{}, "sni", "verify", "ca", "cert", "key")
+		l.pointless(inner, names, "enabled is false, servers are spoken to in cleartext")
+		l.pointless(tab, changed(backendKeys, b, DefaultBackend(""), "session-cache"), "tls is not enabled")
 		return
 	}
 	if b.TLS.Verify == VerifyNone {
 		l.warnKey(inner, "verify", "", "verify = \"none\": whoever answers at a server's address is believed to be it")
-		l.pointless(inner, []string{"ca"}, `verify = "none"`)
+		l.pointless(inner, changed(serverTLSKeys, &b.TLS, &ServerTLS{}, "ca"), `verify = "none"`)
 	}
 }

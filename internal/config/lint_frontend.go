@@ -39,7 +39,7 @@ func (l *loader) lintBinds(f *Frontend, tab *table) {
 		}
 	}
 	if !h2 {
-		l.pointless(tab, []string{"h2-max-concurrent-streams"}, "no bind speaks h2 or h3")
+		l.pointless(tab, changed(frontendKeys, f, DefaultFrontend(""), "h2-max-concurrent-streams"), "no bind speaks h2 or h3")
 	}
 }
 

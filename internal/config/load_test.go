@@ -318,3 +318,12 @@ func TestReportOfGarbageIsBounded(t *testing.T) {
 		t.Error(r.Err())
 	}
 }
+
+// Whoever writes every default down is not told that most of them have no effect.
+func TestDefaultsAreNotWarnedAbout(t *testing.T) {
+	c := mustParse(t, minimal)
+	_, r := parseText(t, c.WriteTOML())
+	if len(r.Problems) != 1 || !strings.Contains(r.Problems[0].Message, "[global] has no limits") {
+		t.Errorf("%v", r.Problems)
+	}
+}
