@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,8 +54,8 @@ func TestAppendRequest(t *testing.T) {
 	}{
 		{"plain", "GET /x?y HTTP/1.1\r\nHost: a.example\r\nA: b\r\n\r\n", "GET /x?y" + head + "A: b\r\n\r\n", RequestOptions{}},
 		{"Host comes first", "GET / HTTP/1.1\r\nA: b\r\nHost:a.example\r\n\r\n", "GET /" + head + "A: b\r\n\r\n", RequestOptions{}},
-		{"lines are tidied", "GET / HTTP/1.1\r\nA:b\r\nHost: a.example\r\nC:  d \r\nE: f\r\nG:\r\n\r\n",
-			"GET /" + head + "A: b\r\nC: d\r\nE: f\r\nG: \r\n\r\n", RequestOptions{}},
+		{"lines are tidied", "GET / HTTP/1.1\r\nA:b\r\nHost: a.example\r\nC:  d \r\nE: f\r\nG:\r\nH: i \r\nJ:\tk\r\n\r\n",
+			"GET /" + head + "A: b\r\nC: d\r\nE: f\r\nG: \r\nH: i\r\nJ: k\r\n\r\n", RequestOptions{}},
 		{"gaps", "GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nKeep-Alive: x\r\nHost: a.example\r\nC: 3\r\nTE: x\r\nD: 4\r\n\r\n",
 			"GET /" + head + "A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\n\r\n", RequestOptions{}},
 		{"HTTP/1.0 goes on as 1.1", "GET / HTTP/1.0\r\nHost: a.example\r\n\r\n", "GET /" + head + crlf, RequestOptions{}},
@@ -79,6 +80,15 @@ func TestAppendRequest(t *testing.T) {
 	} {
 		wantBytes(t, c.why, AppendRequest(nil, front(t, c.in), c.o), c.want)
 	}
+}
+
+// Lines are copied in one piece only where they still are neighbours.
+func TestAppendAfterFieldsMoved(t *testing.T) {
+	h := front(t, "GET / HTTP/1.1\r\nHost: a.example\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n")
+	h.Fields = slices.Delete(h.Fields, 2, 3)
+	h.Add(msg.FieldVia, "Via", []byte("1.1 weir"))
+	wantBytes(t, "without B", AppendRequest(nil, h, RequestOptions{}),
+		"GET / HTTP/1.1\r\nHost: a.example\r\nA: 1\r\nC: 3\r\nVia: 1.1 weir\r\n\r\n")
 }
 
 func TestAppendStreamRequest(t *testing.T) {

@@ -53,7 +53,6 @@ func (r *Reader) finishHead(h *msg.Head) msg.Fault {
 		}
 	case msg.BodyChunked:
 		r.startChunk()
-		r.ext = 0
 	case msg.BodyClose:
 		r.state = stateClose
 	case msg.BodyTunnel:
@@ -76,7 +75,7 @@ func (r *Reader) framing(h *msg.Head, x *framed) msg.Fault {
 		h.Framing = msg.BodyTunnel
 		return 0
 	case h.Status < 200, h.Status == 204, h.Status == 304, r.method == msg.MethodHead:
-		h.Framing, h.Length = msg.BodyNone, 0
+		h.Framing = msg.BodyNone
 		return 0
 	case r.method == msg.MethodConnect && h.Status < 300:
 		h.Framing = msg.BodyTunnel

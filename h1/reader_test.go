@@ -258,4 +258,23 @@ func TestHeadDoesNotReachBehindItself(t *testing.T) {
 	if ev, _ := mustRecv(t, &r, b[n:], &h, Data); cap(ev.Data) != 2 {
 		t.Error("a body reaches behind itself")
 	}
+	r.InitRequests(1000)
+	b = []byte("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+	_, n = mustRecv(t, &r, b, &h, Head)
+	if ev, _ := mustRecv(t, &r, b[n:], &h, Data); cap(ev.Data) != 2 {
+		t.Error("a chunk reaches behind itself")
+	}
+}
+
+// A Head is used again: what vetting marked in one message must not show in the next.
+func TestHeadIsUsedAgain(t *testing.T) {
+	var r Reader
+	var h msg.Head
+	var dst []byte
+	r.InitRequests(1000)
+	first := "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, x\r\nX: y\r\nTE: trailers\r\nMax-Forwards: 1\r\n\r\n"
+	second := "POST / HTTP/1.1\r\nHost: b\r\nA: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nContent-Length: 0\r\n\r\n"
+	exchangeRequest(t, &r, []byte(first), &h, dst)
+	dst = exchangeRequest(t, &r, []byte(second), &h, dst)
+	wantBytes(t, "second", dst, "POST / HTTP/1.1\r\nHost: b\r\nA: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nContent-Length: 0\r\n\r\n")
 }

@@ -180,6 +180,9 @@ func TestExpect(t *testing.T) {
 		wantKept(t, c.why, h, VetRequest(h), c.kept)
 		wantFlags(t, c.why, h, c.want|h.Flags&FlagKeepAlive)
 	}
+	h := request("POST /", "Expect: 100-continue", "Expect: 100-continue")
+	h.Framing = BodyChunked
+	wantKept(t, "twice", h, VetRequest(h), "Expect=100-continue")
 	for _, v := range []string{"x 100-continue", "100-continue, x", "", "200-ok"} {
 		err := VetRequest(request("POST /", "Expect: "+v))
 		wantFault(t, v, err, FaultExpect)
@@ -265,6 +268,11 @@ func TestUpgrade(t *testing.T) {
 	if got := string(h.Bytes(h.Protocol)); got != "websocket" {
 		t.Errorf("protocol %q", got)
 	}
+	h = request("GET /", "Upgrade: how/1,\t, webs, WebSocket ,w", whole[0], whole[2], whole[3])
+	VetRequest(h)
+	if got := string(h.Bytes(h.Protocol)); got != "WebSocket" {
+		t.Errorf("protocol %q among others", got)
+	}
 	swap := func(i int, line string) []string {
 		l := append([]string(nil), whole...)
 		l[i] = line
@@ -283,6 +291,7 @@ func TestUpgrade(t *testing.T) {
 		"no key":             {"GET /", swap(3, "X: y"), 0},
 		"short key":          {"GET /", swap(3, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ="), 0},
 		"key not base64":     {"GET /", swap(3, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j!Q=="), 0},
+		"bad key first":      {"GET /", []string{"Sec-WebSocket-Key: x", whole[2], whole[1], whole[0]}, 0},
 		"two keys":           {"GET /", append(whole, websocketKey), 0},
 		"no version":         {"GET /", swap(2, "X: y"), 0},
 		"version not digits": {"GET /", swap(2, "Sec-WebSocket-Version: x"), 0},
