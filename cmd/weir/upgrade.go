@@ -58,6 +58,9 @@ func (p *process) Upgrade(ctx context.Context) (oldGen, newGen uint64, err error
 	p.mu.Lock()
 	p.replaced = true
 	p.mu.Unlock()
+	// Both processes accept on the admin listener now; whoever scrapes is to find the new one.
+	go closeServer(p.http)
+	p.http = nil
 	go p.logged("drain", p.Drain)
 	oldGen, _, _ = p.unchanged(nil)
 	return oldGen, next.generation, nil
