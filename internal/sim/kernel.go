@@ -23,6 +23,7 @@ type Kernel struct {
 	woken    atomic.Bool
 	waiting  bool      // in Wait, as far as time is concerned: it returned only to give others their turn
 	deadline mono.Time // of that Wait
+	seen     uint64    // Net.changes at that Wait
 	yielded  bool      // the last Wait gave others their turn
 }
 
@@ -52,6 +53,9 @@ func (k *Kernel) Wake() { k.woken.Store(true) }
 // run (outside Drive), and time moves on regardless.
 func (k *Kernel) Wait(ev []netio.Event, deadline mono.Time) int {
 	n := k.net
+	if !k.waiting {
+		n.changes++ // it may have posted a letter to any other worker
+	}
 	n.Run(n.now.Add(turnCost))
 	k.deadline = deadline
 	yield := n.driven || n.last != k || !k.yielded
@@ -60,6 +64,7 @@ func (k *Kernel) Wait(ev []netio.Event, deadline mono.Time) int {
 		k.watched[n.rnd.IntN(len(k.watched))].edge()
 	}
 	for {
+		k.seen = n.changes
 		if c := k.collect(ev); c > 0 || k.woken.Swap(false) || deadline <= n.now {
 			k.waiting = false
 			return c
@@ -84,10 +89,13 @@ func (k *Kernel) Wait(ev []netio.Event, deadline mono.Time) int {
 	}
 }
 
-// runnable reports whether the worker has something to do, or is still doing it: until its next Wait nobody knows how
-// long it wants to sleep.
+// runnable reports whether the worker may have something to do before time moves on.
+//
+// A worker that got something from Wait is at it until its next Wait: nobody knows yet how long it wants to sleep. And one
+// that Wait sent away with nothing looks awake to those who post letters, so they do not wake it: after every change it
+// gets a turn to see for itself.
 func (k *Kernel) runnable() bool {
-	return !k.waiting || len(k.ready) > 0 || k.woken.Load() || k.deadline <= k.net.now
+	return !k.waiting || len(k.ready) > 0 || k.woken.Load() || k.deadline <= k.net.now || k.seen != k.net.changes
 }
 
 // collect reports the readiness of the sockets that had an edge. What is reported is the state as it is now, all of it; a

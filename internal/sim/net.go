@@ -25,6 +25,7 @@ type Net struct {
 	kernels   []*Kernel
 	last      *Kernel // whose Wait was called last
 	driven    bool    // Drive sees to it that every worker gets its turns
+	changes   uint64  // of the world: events, and turns in which a worker did something
 	files     files
 	listeners map[netip.AddrPort][]*socket
 	flows     map[flow]struct{} // client ends that are open
@@ -95,6 +96,7 @@ func (n *Net) Step() bool {
 		return false
 	}
 	n.now = max(n.now, e.at)
+	n.changes++
 	e.do()
 	return true
 }
