@@ -63,6 +63,8 @@ func (k *Linux) bindSource(fd, family int, o *ConnectOptions) unix.Errno {
 		if e := k.setInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); e != 0 {
 			return e
 		}
+	} else if e := k.setInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); e != 0 {
+		return e // a port that is asked for may be in TIME_WAIT from the last connection
 	}
 	sourceFamily, size := k.addr.put(o.Source)
 	if sourceFamily != family {

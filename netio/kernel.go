@@ -46,6 +46,20 @@ const (
 	HungUp     // EPOLLHUP or EPOLLERR: both halves are gone or an error is pending
 )
 
+// String is the bits in words.
+func (r Ready) String() string {
+	if r == 0 {
+		return "nothing"
+	}
+	var s string
+	for i, word := range [...]string{"readable", "writable", "peer closed", "hung up"} {
+		if r>>i&1 != 0 {
+			s += ", " + word
+		}
+	}
+	return s[2:]
+}
+
 // Event is one report of Wait.
 type Event struct {
 	Token Token
@@ -77,28 +91,36 @@ type KeepAlive struct{ Idle, Interval, Count int }
 type Kernel interface {
 	// Now reads the monotonic clock.
 	Now() mono.Time
-	// Wait sleeps until an event, Wake, or the deadline (mono.Never: no deadline; a past one polls) and fills ev.
+	// Wait sleeps until an event, Wake, or the deadline (mono.Never: no deadline; a past one polls) and fills ev. It may
+	// return early with nothing. What does not fit into ev is reported by the next Wait.
 	Wait(ev []Event, deadline mono.Time) int
 	// Wake makes the current or next Wait return. Any goroutine may call it.
 	Wake()
 
 	Listen(o *ListenOptions) (fd int, err error)
-	// Accept takes one connection off a listener. Again: the queue is empty.
+	// Accept takes one connection off a listener. Again: the queue is empty. NoFiles: the connection stays queued, and no
+	// event will tell when there are descriptors again.
 	Accept(fd int) (conn int, peer netip.AddrPort, io IO)
-	// Connect starts a connection: OK when it is established at once, Again when a Writable event will tell.
+	// Connect starts a connection: OK when it is established at once, Again when a Writable event will tell. With any other
+	// outcome there is no descriptor, and fd is -1.
 	Connect(o *ConnectOptions) (fd int, io IO)
-	// Connected tells how a connect that returned Again went (SO_ERROR).
+	// Connected tells how a connect that returned Again went (SO_ERROR). It is asked after a Writable or HungUp event, once.
 	Connected(fd int) IO
 
+	// Watch registers fd; what is ready already makes an event. All ones is no token.
 	Watch(fd int, t Token) IO
+	// Unwatch takes fd out, for a connection that moves to another worker. Close and Abort do it by themselves.
 	Unwatch(fd int)
 
+	// Recv reads into p, which must not be empty. n is short only when the socket was drained.
 	Recv(fd int, p []byte) (n int, io IO)
+	// Send writes p. n is short only when the socket is full: a Writable event follows.
 	Send(fd int, p []byte) (n int, io IO)
-	// SendV sends the pieces in order as one writev(2). At most 64 pieces.
+	// SendV sends the pieces in order as one call, 64 of them at most: n is short when there are more.
 	SendV(fd int, pieces [][]byte) (n int, io IO)
 	// ShutdownSend ends our direction with a FIN after what was sent.
 	ShutdownSend(fd int)
+	// Close closes fd; what was sent still goes out, unless received bytes were not read: then the peer gets a RST.
 	Close(fd int)
 	// Abort closes with a RST, so that the peer sees truncation for what it is (SO_LINGER 0).
 	Abort(fd int)

@@ -16,6 +16,9 @@ import (
 // a connection that waits for its bytes is not counted by any limit, is lost when the listener moves to a new process,
 // and a browser's connection opened ahead of need gets a RST in the end instead of an answer.
 //
+// Connections that wait in a listener's queue are reset when its last descriptor closes, though others listen at the same
+// address (unless net.ipv4.tcp_migrate_req is set): a process that ends gives its listeners away first (SendFDs).
+//
 // IPv6 listeners are for IPv6 only, so that "0.0.0.0" and "::" can both be bound and a client has one address, not two.
 func (k *Linux) Listen(o *ListenOptions) (fd int, err error) {
 	fail := func(call string, e unix.Errno) (int, error) {

@@ -5,8 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
-	"runtime"
-	"slices"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -285,44 +284,6 @@ func TestSockaddrRoundTrip(t *testing.T) {
 	}
 }
 
-func TestPinThread(t *testing.T) {
-	cpus := Affinity()
-	if len(cpus) == 0 || !slices.IsSorted(cpus) {
-		t.Fatalf("the process's CPUs: %v", cpus)
-	}
-	last := cpus[len(cpus)-1]
-	type result struct {
-		err   error
-		where []int
-	}
-	done := make(chan result)
-	go func() {
-		// The goroutine ends locked, and takes its pinned thread with it.
-		err := PinThread(last)
-		var set unix.CPUSet
-		unix.SchedGetaffinity(0, &set)
-		var where []int
-		for cpu := range runtime.NumCPU() * 4 {
-			if set.IsSet(cpu) {
-				where = append(where, cpu)
-			}
-		}
-		done <- result{err, where}
-	}()
-	if r := <-done; r.err != nil || !slices.Equal(r.where, []int{last}) {
-		t.Errorf("pinned to %v (%v), want %d", r.where, r.err, last)
-	}
-	for _, cpu := range []int{-1, 8192, 8191} {
-		go func() { done <- result{err: PinThread(cpu)} }()
-		if r := <-done; r.err == nil {
-			t.Errorf("pinned to CPU %d", cpu)
-		}
-	}
-	if got := Affinity(); !slices.Equal(got, cpus) {
-		t.Errorf("pinning one thread changed the process's CPUs to %v", got)
-	}
-}
-
 func TestClock(t *testing.T) {
 	a := Now()
 	if b := Now(); b < a || a <= 0 {
@@ -348,6 +309,36 @@ func TestWakeAfterShut(t *testing.T) {
 	}
 	unix.Close(fds[0])
 	unix.Close(fds[1])
+}
+
+// TestWakeWhileShut has goroutines wake a kernel that is being shut. Under -race it shows that the descriptor is not
+// closed under a wake.
+func TestWakeWhileShut(t *testing.T) {
+	for range 50 {
+		k, err := NewLinux()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for range 20 {
+					k.Wake()
+				}
+			})
+		}
+		k.Shut()
+		wg.Wait()
+		if got := k.shared.wakers.Load(); got != wakersClosed {
+			t.Fatalf("%d wakers are left", got-wakersClosed)
+		}
+	}
+}
+
+func TestReadyInWords(t *testing.T) {
+	if got := (Readable | HungUp).String(); got != "readable, hung up" || Ready(0).String() != "nothing" {
+		t.Errorf("it says %q", got)
+	}
 }
 
 // TestMillisFallback: kernels before 5.11 have no epoll_pwait2; the wait in milliseconds must not end early.
@@ -405,86 +396,5 @@ func TestKernelAllocs(t *testing.T) {
 		k.Close(conn)
 	}); n != 0 {
 		t.Errorf("connect and accept allocate %v times", n)
-	}
-}
-
-// The parts of a turn. What they say: recvfrom and sendto are 50 ns cheaper than read and write, and telling the scheduler
-// costs 40 ns more; a poll before every sleep would cost three times what it saves when there is something.
-
-func BenchmarkRecvAgain(b *testing.B) {
-	k := openOne(b)
-	_, server := openPair(b, k, "127.0.0.1:0")
-	buf := make([]byte, 4096)
-	b.ReportAllocs()
-	for b.Loop() {
-		k.Recv(server, buf)
-	}
-}
-
-func BenchmarkSendRecv(b *testing.B) {
-	k := openOne(b)
-	client, server := openPair(b, k, "127.0.0.1:0")
-	buf, msg := make([]byte, 4096), make([]byte, 200)
-	b.ReportAllocs()
-	for b.Loop() {
-		k.Send(client, msg)
-		k.Recv(server, buf)
-	}
-}
-
-func BenchmarkSendVRecv(b *testing.B) {
-	k := openOne(b)
-	client, server := openPair(b, k, "127.0.0.1:0")
-	buf, msg := make([]byte, 4096), make([]byte, 100)
-	pieces := [][]byte{msg, msg}
-	b.ReportAllocs()
-	for b.Loop() {
-		k.SendV(client, pieces)
-		k.Recv(server, buf)
-	}
-}
-
-func BenchmarkWaitPast(b *testing.B) {
-	k := openOne(b)
-	ev := make([]Event, 128)
-	b.ReportAllocs()
-	for b.Loop() {
-		k.Wait(ev, 1)
-	}
-}
-
-// BenchmarkWaitReady has one event each time, and goes the way that may sleep.
-func BenchmarkWaitReady(b *testing.B) {
-	k := openOne(b)
-	ev := make([]Event, 128)
-	deadline := k.Now().Add(1e15)
-	b.ReportAllocs()
-	for b.Loop() {
-		k.Wake()
-		k.Wait(ev, deadline)
-	}
-}
-
-func BenchmarkNow(b *testing.B) {
-	k := openOne(b)
-	for b.Loop() {
-		k.Now()
-	}
-}
-
-func BenchmarkConnectAccept(b *testing.B) {
-	k := openOne(b)
-	l, err := k.Listen(&ListenOptions{Addr: netip.MustParseAddrPort("127.0.0.1:0")})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer k.Close(l)
-	o := &ConnectOptions{Addr: k.LocalAddr(l)}
-	b.ReportAllocs()
-	for b.Loop() {
-		fd, _ := k.Connect(o)
-		conn, _, _ := k.Accept(l)
-		k.Abort(fd)
-		k.Close(conn)
 	}
 }

@@ -9,7 +9,7 @@ import "time"
 // Time is nanoseconds since an arbitrary origin that is the same for the whole process. Zero means "not set".
 type Time int64
 
-// Never is later than every Time that a clock returns.
+// Never is later than every Time that a clock returns. Nothing may be added to it: the sum would be in the past.
 const Never Time = 1<<63 - 1
 
 // Add returns t moved by d.

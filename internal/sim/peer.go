@@ -172,7 +172,7 @@ func (p *Peer) react() {
 // read hands over what has arrived.
 func (p *Peer) read() {
 	for p.state == peerOpen && !p.paused {
-		b := make([]byte, 16<<10)
+		b := make([]byte, max(1, len(p.s.recv.bytes)))
 		n, io := p.s.take(b)
 		switch {
 		case io == netio.OK:
