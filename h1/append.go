@@ -10,7 +10,7 @@ import (
 type RequestOptions struct {
 	Close        bool   // Connection: close: the connection ends with this exchange
 	Host         string // Host of a request that has none (HTTP/1.0); the server's own name or address
-	WebSocketKey string // Sec-WebSocket-Key of a tunnel whose client has none (RFC 8441 section 5)
+	WebSocketKey string // Sec-WebSocket-Key of a tunnel whose client has none (RFC 8441 section 5): 16 random bytes in base64
 	Fields       []byte // further field lines, each with its CRLF
 }
 
@@ -18,18 +18,7 @@ type RequestOptions struct {
 // Framing and Length: a body of unknown length goes out in chunks (AppendChunkHead). An extended CONNECT goes out as the
 // GET that it is in HTTP/1.1.
 func AppendRequest(dst []byte, h *msg.Head, o RequestOptions) []byte {
-	upgrade := h.Flags.Has(msg.FlagUpgrade)
-	if upgrade && h.Method == msg.MethodConnect {
-		dst = append(dst, "GET"...)
-	} else {
-		dst = append(dst, h.Bytes(h.Name)...)
-	}
-	dst = append(dst, ' ')
-	if h.Target.Len() == 0 {
-		dst = append(dst, h.Bytes(h.Authority)...)
-	} else {
-		dst = append(dst, h.Bytes(h.Target)...)
-	}
+	dst = appendRequestLine(dst, h)
 	dst = append(dst, " HTTP/1.1\r\nHost: "...)
 	if h.Authority.Len() == 0 {
 		dst = append(dst, o.Host...)
@@ -40,23 +29,15 @@ func AppendRequest(dst []byte, h *msg.Head, o RequestOptions) []byte {
 	dst = appendFields(dst, h)
 	dst = append(dst, o.Fields...)
 	options := 0
-	switch {
-	case upgrade:
+	if h.Flags.Has(msg.FlagUpgrade) {
 		options |= sayUpgrade
 		if o.WebSocketKey != "" {
-			dst = append(dst, "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "...)
+			dst = append(dst, "Sec-WebSocket-Key: "...)
 			dst = append(dst, o.WebSocketKey...)
 			dst = append(dst, crlf...)
 		}
-	case h.Framing == msg.BodyNone:
-		// RFC 9110 section 8.6: some servers answer 411 to a method that usually has content.
-		if h.Method == msg.MethodPost || h.Method == msg.MethodPut || h.Method == msg.MethodPatch {
-			dst = append(dst, "Content-Length: 0\r\n"...)
-		}
-	case h.Framing == msg.BodyLength:
-		dst = appendLength(dst, h.Length)
-	default:
-		dst = append(dst, chunkedLine...)
+	} else {
+		dst = appendRequestFraming(dst, h)
 	}
 	if h.Flags.Has(msg.FlagTETrailers) {
 		dst = append(dst, "TE: trailers\r\n"...)
@@ -66,6 +47,33 @@ func AppendRequest(dst []byte, h *msg.Head, o RequestOptions) []byte {
 		options |= sayClose
 	}
 	return appendConnection(dst, h, options)
+}
+
+func appendRequestLine(dst []byte, h *msg.Head) []byte {
+	if h.Method == msg.MethodConnect && h.Flags.Has(msg.FlagUpgrade) {
+		dst = append(dst, "GET"...) // RFC 8441 section 5
+	} else {
+		dst = append(dst, h.Bytes(h.Name)...)
+	}
+	dst = append(dst, ' ')
+	if h.Target.Len() == 0 {
+		return append(dst, h.Bytes(h.Authority)...)
+	}
+	return append(dst, h.Bytes(h.Target)...)
+}
+
+func appendRequestFraming(dst []byte, h *msg.Head) []byte {
+	switch h.Framing {
+	case msg.BodyNone:
+		// RFC 9110 section 8.6: some servers answer 411 to a method that usually has content.
+		if h.Method == msg.MethodPost || h.Method == msg.MethodPut || h.Method == msg.MethodPatch {
+			dst = append(dst, "Content-Length: 0\r\n"...)
+		}
+		return dst
+	case msg.BodyLength:
+		return appendLength(dst, h.Length)
+	}
+	return append(dst, chunkedLine...)
 }
 
 // ResponseOptions is what a response says that its head does not.

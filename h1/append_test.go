@@ -93,7 +93,7 @@ func TestAppendAfterFieldsMoved(t *testing.T) {
 
 func TestAppendStreamRequest(t *testing.T) {
 	const head = " HTTP/1.1\r\nHost: a.example\r\n"
-	websocket := stream("CONNECT", "/chat", "sec-websocket-protocol: chat")
+	websocket := stream("CONNECT", "/chat", "sec-websocket-version: 13")
 	websocket.Protocol = websocket.PutString("websocket")
 	for _, c := range []struct {
 		why, want string
@@ -102,7 +102,7 @@ func TestAppendStreamRequest(t *testing.T) {
 	}{
 		{"body of unknown length", "POST /x" + head + "a: b\r\nTransfer-Encoding: chunked\r\n\r\n", stream("POST", "/x", "a: b"), RequestOptions{}},
 		{"known", "POST /x" + head + "Content-Length: 5\r\n\r\n", stream("POST", "/x", "content-length: 5"), RequestOptions{}},
-		{"websocket (RFC 8441)", "GET /chat" + head + "sec-websocket-protocol: chat\r\nSec-WebSocket-Version: 13\r\n" +
+		{"websocket (RFC 8441)", "GET /chat" + head + "sec-websocket-version: 13\r\n" +
 			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", websocket,
 			RequestOptions{WebSocketKey: "dGhlIHNhbXBsZSBub25jZQ=="}},
 	} {

@@ -60,9 +60,14 @@ func (r *Reader) section(b []byte, h *msg.Head) (n int, f msg.Fault) {
 	if full {
 		b = b[:r.headMax]
 	}
-	if r.seen > 0 && !full && bytes.IndexByte(b[r.seen:], '\n') < 0 {
-		r.seen = uint32(len(b))
-		return 0, 0
+	if r.seen > 0 && !full {
+		if int(r.seen) >= len(b) {
+			return 0, 0 // nothing new, or less than last time because the caller has less room for the body
+		}
+		if bytes.IndexByte(b[r.seen:], '\n') < 0 {
+			r.seen = uint32(len(b))
+			return 0, 0
+		}
 	}
 	s := scanner{b: b, at: int(r.line), lines: int(r.lines), h: h, fields: h.Fields[:0]}
 	done, f := s.scan(r)

@@ -8,52 +8,66 @@ import (
 )
 
 // requestLine reads method SP target SP version CRLF (RFC 9112 section 3). Only single spaces separate: anything looser
-// is a place to hide a second target.
+// is a place to hide a second target. It leaves s.at at zero while the line is incomplete.
 func (s *scanner) requestLine() msg.Fault {
 	b := s.b
-	i := 0
-	for i < len(b) && msg.IsToken(b[i]) {
-		i++
+	name, f := methodEnd(b)
+	if f != 0 || name == len(b) {
+		return f
 	}
-	if i == len(b) {
-		return 0
+	target, f := targetEnd(b, name+1)
+	if f != 0 || target == len(b) {
+		return f
 	}
-	if b[i] != ' ' || i == 0 {
-		if b[i] == '\r' || b[i] == '\n' || b[i] == '\t' {
-			return msg.FaultRequestLine
-		}
-		return msg.FaultMethod
-	}
-	if i > msg.MethodBytesMax {
-		return msg.FaultMethodSize // RFC 9112 section 3
-	}
-	target := i + 1
-	t := target
-	for t < len(b) && msg.IsTarget(b[t]) {
-		t++
-	}
-	if t == len(b) {
-		return 0
-	}
-	if b[t] != ' ' || t == target {
-		if b[t] == ' ' || b[t] == '\r' || b[t] == '\n' {
-			return msg.FaultRequestLine
-		}
-		return msg.FaultTarget
-	}
-	version, end, f := lineVersion(b, t+1)
+	version, end, f := lineVersion(b, target+1)
 	if f != 0 || end == 0 {
 		return f
 	}
 	*s.h = msg.Head{
-		Buf: b, Fields: s.h.Fields, Version: version, Method: msg.LookupMethod(b[:i]), Name: msg.Span{End: uint32(i)},
-		Target: msg.Span{Off: uint32(target), End: uint32(t)},
+		Buf: b, Fields: s.h.Fields, Version: version, Method: msg.LookupMethod(b[:name]), Name: msg.Span{End: uint32(name)},
+		Target: msg.Span{Off: uint32(name + 1), End: uint32(target)},
 	}
 	if f := targetForm(s.h); f != 0 {
 		return f
 	}
 	s.at = end
 	return 0
+}
+
+// methodEnd is the end of the method that b starts with, or of b.
+func methodEnd(b []byte) (int, msg.Fault) {
+	i := 0
+	for i < len(b) && msg.IsToken(b[i]) {
+		i++
+	}
+	switch {
+	case i == len(b):
+		return i, 0
+	case i == 0, b[i] == '\r', b[i] == '\n', b[i] == '\t':
+		return 0, msg.FaultRequestLine
+	case b[i] != ' ':
+		return 0, msg.FaultMethod
+	case i > msg.MethodBytesMax:
+		return 0, msg.FaultMethodSize
+	}
+	return i, 0
+}
+
+// targetEnd is the end of the target at start, or of b.
+func targetEnd(b []byte, start int) (int, msg.Fault) {
+	i := start
+	for i < len(b) && msg.IsTarget(b[i]) {
+		i++
+	}
+	switch {
+	case i == len(b):
+		return i, 0
+	case b[i] == '\r', b[i] == '\n', b[i] == ' ' && i == start:
+		return 0, msg.FaultRequestLine
+	case b[i] != ' ':
+		return 0, msg.FaultTarget
+	}
+	return i, 0
 }
 
 // lineVersion reads the version at i and the line end behind it. end is 0 while the line is incomplete.

@@ -190,6 +190,23 @@ func TestEOF(t *testing.T) {
 	}
 }
 
+// A caller that bounds what it shows by its room for the body may show less of the trailers than before.
+func TestTrailersShownInPart(t *testing.T) {
+	var r Reader
+	var h msg.Head
+	r.InitRequests(1000)
+	head := []byte("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+	_, n := mustRecv(t, &r, head, &h, Head)
+	mustRecv(t, &r, head[n:], &h, None)
+	trailers := []byte("A: 1\r\nB: 2\r\n\r\n")
+	for _, n := range []int{8, 3, 0, 8, 7, 13} {
+		mustRecv(t, &r, trailers[:n], &h, None)
+	}
+	if _, n := mustRecv(t, &r, trailers, &h, End); n != len(trailers) || len(h.Fields) != 2 {
+		t.Errorf("%d bytes used, %d fields", n, len(h.Fields))
+	}
+}
+
 // After a fault nothing comes out any more, whatever is shown.
 func TestFaultsStick(t *testing.T) {
 	var r Reader
