@@ -1,0 +1,98 @@
+package h2
+
+// connFlow is the connection's two flow-control windows (RFC 9113 section 5.2).
+type connFlow struct {
+	send int32 // what the peer's window has left
+	recv recvWindow
+}
+
+// Consumed says that n bytes of EventData of s have left for good. The windows that they occupied open again: the peer is
+// told when half of a window has been freed, so that it is told rarely and does not stall.
+func (c *Conn) Consumed(s *Stream, n int) {
+	if n < 0 || int32(n) > s.recv.held {
+		panic("h2: more consumed than held")
+	}
+	s.recv.held -= int32(n)
+	c.credit(int32(n))
+	c.creditStream(s, int32(n))
+}
+
+// credit gives n bytes back to the peer for the connection.
+func (c *Conn) credit(n int32) {
+	w := &c.flow.recv
+	if w.credit += n; w.credit < c.cfg.ConnWindow/2 || c.failed != nil {
+		return
+	}
+	c.out.buf = appendFrame32(c.block(), frameWindow, 0, uint32(w.credit))
+	w.left += w.credit
+	w.credit = 0
+}
+
+// creditStream gives n bytes back to the peer for a stream. Nobody needs a window who has nothing more to send.
+func (c *Conn) creditStream(s *Stream, n int32) {
+	if !s.receiving() {
+		return
+	}
+	w := &s.recv
+	if w.credit += n; w.credit == 0 || w.credit < c.cfg.InitialWindow/2 || c.failed != nil {
+		return
+	}
+	c.out.buf = appendFrame32(c.block(), frameWindow, s.ID, uint32(w.credit))
+	w.left += w.credit
+	w.credit = 0
+}
+
+// SendRoom is how many bytes AppendData would take for s now.
+func (c *Conn) SendRoom(s *Stream) int {
+	if !s.sendable() || c.failed != nil {
+		return 0
+	}
+	return int(max(0, min(s.send, c.flow.send)))
+}
+
+// onWindow is WINDOW_UPDATE (RFC 9113 section 6.9). tinyIncrement is what no receiver that means well sends often.
+func (c *Conn) onWindow(n uint32, ev *Event) *Error {
+	const tinyIncrement, tinyCost = 64, 8
+	cost := int32(1)
+	if n < tinyIncrement {
+		cost = tinyCost
+	}
+	if err := c.charge(abuseWindow, cost); err != nil {
+		return err
+	}
+	id := c.in.frame.id
+	if id == 0 {
+		return c.onConnWindow(n, ev)
+	}
+	s := c.streams.find(id)
+	switch {
+	case s == nil && c.idle(id):
+		return errStreamIdle
+	case s == nil || s.state == stateClosed:
+		return c.charge(abuseIgnored, 1) // RFC 9113 section 5.1: it may have been under way
+	case n == 0:
+		return c.endStream(s, errStreamNothing, ev)
+	case int64(s.send)+int64(n) > windowMax:
+		return c.endStream(s, errStreamOverflow, ev)
+	}
+	s.send += int32(n)
+	if c.sched.refresh(s) && c.flow.send > 0 {
+		ev.Kind = EventWindow
+	}
+	return nil
+}
+
+func (c *Conn) onConnWindow(n uint32, ev *Event) *Error {
+	switch {
+	case n == 0:
+		return errWindowNothing
+	case int64(c.flow.send)+int64(n) > windowMax:
+		return errWindowOverflow
+	}
+	shut := c.flow.send <= 0
+	c.flow.send += int32(n)
+	if shut && c.sched.mask != 0 {
+		ev.Kind = EventWindow
+	}
+	return nil
+}
