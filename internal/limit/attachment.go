@@ -26,9 +26,10 @@ type Attachment struct {
 	queueTimeout atomic.Int64
 
 	// The rest is the control plane's, under the Table's mutex.
-	profile string
-	values  Values
-	samples [Axes]sample
+	profile  string
+	values   Values
+	detached bool
+	samples  [Axes]sample
 }
 
 func newAttachment(level Level, name string) *Attachment {

@@ -35,13 +35,16 @@ type Queue struct {
 	places *Count
 	lanes  []lane
 	lines  []Line
-	busy   []atomic.Uint64 // a bit for each worker with waiters, so that only their lanes are looked at
 	counts atomic.Pointer[[]*Count]
 
+	// What follows is written while anybody waits, and only read, by every TryAcquire, while nobody does.
 	_       [sharedLineBytes]byte
-	waiting atomic.Int64 // neither granted nor withdrawn
+	waiting atomic.Int64                   // neither granted nor withdrawn
+	busy    [workersMax / 64]atomic.Uint64 // a bit for each worker with waiters: only their lanes are looked at
 	_       [sharedLineBytes]byte
 }
+
+const workersMax = 1024
 
 // lanePlaces makes a lane two cache lines, which a CPU fetches as one.
 const lanePlaces = 14
@@ -67,7 +70,6 @@ func (t *Table) NewQueue(places *Count, wake func(worker int)) *Queue {
 	q := &Queue{table: t, wake: wake, places: places}
 	q.lanes = make([]lane, t.workers)
 	q.lines = make([]Line, t.workers)
-	q.busy = make([]atomic.Uint64, (t.workers+63)/64)
 	for i := range q.lines {
 		q.lines[i].init(q, i)
 	}
@@ -118,6 +120,7 @@ func (q *Queue) Remove(c *Count) {
 	for i := range c.queues {
 		c.queues[i].CompareAndSwap(q, nil)
 	}
+	c.serve() // a ticket hidden in q does not stand before those of the other queue any more
 }
 
 // tryAcquire takes a token of any count that nobody waits for. from spreads the choice.
@@ -135,12 +138,10 @@ func (q *Queue) tryAcquire(from uint64) *Count {
 	return nil
 }
 
-// serve grants free tokens of all counts of the queue.
+// serve grants free tokens of all counts of the queue. It does so even if nobody waits here any more: a hidden ticket of
+// this queue may have kept a token from a waiter of the count's other queue.
 func (q *Queue) serve() {
 	for _, c := range *q.counts.Load() {
-		if q.waiting.Load() == 0 {
-			return
-		}
 		c.serve()
 	}
 }
@@ -201,7 +202,7 @@ func (c *Count) oldest() shown {
 
 // oldest replaces best if q has an older ticket.
 func (q *Queue) oldest(best *shown) {
-	for i := range q.busy {
+	for i := range (len(q.lanes) + 63) / 64 {
 		for set := q.busy[i].Load(); set != 0; set &= set - 1 {
 			worker := i<<6 + bits.TrailingZeros64(set)
 			l := &q.lanes[worker]

@@ -126,25 +126,27 @@ func (r *Rate) Reserve(now mono.Time, patience time.Duration) (pass mono.Time, o
 	}
 }
 
-// ahead is how many units due is after at; 0 when it is before. Two years ahead is what a bucket seems to be that was not
-// used for seven.
+// ahead is how many units due is after at; 0 when it is before, or when it was never set. A bucket that seems to be more
+// than a year ahead was not used for several.
 func ahead(due, at uint64) int64 {
 	d := int64(due - at)
-	if d > math.MaxInt64/4 {
+	if due == 0 || d > math.MaxInt64/4 {
 		return 0
 	}
 	return max(d, 0)
 }
 
-// Return gives up a pass that Reserve granted. Only the last one can be given to somebody else; an earlier one is lost,
-// since those behind it were told their time.
+// Return gives up a pass that Reserve granted for later. The last one reserved is there to be had again; an earlier one is
+// lost, since those behind it were told their time.
 func (r *Rate) Return(pass mono.Time) {
 	p := r.plan.Load()
 	if p == nil {
 		return
 	}
+	r.passed.Add(^uint64(0))
+	// pass was rounded up to a nanosecond.
 	last := uint64(pass)*unitsPerNano + uint64(p.burst) + p.interval
-	if due := r.due.Load(); last-due < unitsPerNano+1 {
+	if due := r.due.Load(); last-due < unitsPerNano {
 		r.due.CompareAndSwap(due, due-p.interval)
 	}
 }

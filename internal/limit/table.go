@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -26,21 +27,27 @@ type paddedWord struct {
 
 // NewTable makes an empty table for workers 0 to workers-1.
 func NewTable(workers int) *Table {
+	if workers < 1 || workers > workersMax {
+		panic("limit: number of workers out of range")
+	}
 	t := &Table{workers: workers, tickets: new(paddedWord)}
 	t.counts.Store(&[]*Count{nil})
 	return t
 }
 
 // Attach returns the attachment at a place, making it on first use, with the given limits applied. A reload calls it
-// again for every place it keeps: the counts go on.
+// again for every place it keeps: the counts go on. They also go on when a place comes back while connections from before
+// it was detached are still open, so that even then no limit is exceeded.
 func (t *Table) Attach(level Level, name, profile string, v Values) *Attachment {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.dropUnused()
 	a := t.find(level, name)
 	if a == nil {
 		a = newAttachment(level, name)
 		t.attachments = append(t.attachments, a)
 	}
+	a.detached = false
 	a.apply(profile, v)
 	return a
 }
@@ -54,16 +61,19 @@ func (t *Table) find(level Level, name string) *Attachment {
 	return nil
 }
 
-// Detach takes an attachment out of the listings. Who holds it may go on using it until its last connection is gone.
+// Detach takes an attachment out of the listings. Who holds it goes on using it until its last connection is gone.
 func (t *Table) Detach(a *Attachment) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i, b := range t.attachments {
-		if a == b {
-			t.attachments = append(t.attachments[:i:i], t.attachments[i+1:]...)
-			return
-		}
-	}
+	a.detached = true
+	t.dropUnused()
+}
+
+// dropUnused forgets detached attachments without connections. The caller holds mu.
+func (t *Table) dropUnused() {
+	t.attachments = slices.DeleteFunc(t.attachments, func(a *Attachment) bool {
+		return a.detached && a.Conn.Current() == 0 && a.Places.Current() == 0
+	})
 }
 
 // Change edits the limits of every place that a profile is attached to, and returns how many there are.
@@ -71,7 +81,7 @@ func (t *Table) Change(profile string, edit func(*Values)) (places int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, a := range t.attachments {
-		if a.profile == profile {
+		if a.profile == profile && !a.detached {
 			v := a.values
 			edit(&v)
 			a.apply(profile, v)
@@ -86,6 +96,9 @@ func (t *Table) Rows(now mono.Time, dst []Row) []Row {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, a := range t.attachments {
+		if a.detached {
+			continue
+		}
 		for axis := range Axes {
 			dst = append(dst, a.row(axis, now))
 		}

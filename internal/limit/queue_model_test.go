@@ -1,0 +1,261 @@
+package limit
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"weir/internal/mono"
+)
+
+// queueModel is a backend of two servers as the engine has it: a queue for each server's own waiters and one for those who
+// take whichever server has room. Several workers take part, one step at a time.
+type queueModel struct {
+	counts [2]*Count
+	queues [3]*Queue // of counts[0], of counts[1], of both
+	places *Count
+	poked  map[int]bool
+	all    []*modelWaiter // those that wait, in the order of joining
+	held   []*modelWaiter
+	now    mono.Time
+}
+
+type modelWaiter struct {
+	Waiter
+	queue, worker int
+	granted       *Count // seen as granted, not collected yet
+}
+
+const modelWorkers = 3
+
+func newQueueModel(depth, max0, max1 int) *queueModel {
+	m := &queueModel{places: NewCount(depth), poked: map[int]bool{}, now: 1}
+	table := NewTable(modelWorkers)
+	for i := range m.queues {
+		m.queues[i] = table.NewQueue(m.places, func(w int) { m.poked[w] = true })
+	}
+	for i, n := range []int{max0, max1} {
+		m.counts[i] = NewCount(n)
+		m.queues[i].Add(m.counts[i])
+		m.queues[2].Add(m.counts[i])
+	}
+	return m
+}
+
+func (m *queueModel) line(w *modelWaiter) *Line { return m.queues[w.queue].Line(w.worker) }
+
+func (w *modelWaiter) wants(m *queueModel, c *Count) bool {
+	return w.queue == 2 || m.counts[w.queue] == c
+}
+
+// look notices new grants; each must be for the oldest waiter that wants the token.
+func (m *queueModel) look() error {
+	for _, w := range m.all {
+		if w.place == placeNone {
+			continue
+		}
+		v := m.line(w).lane.places[w.place].Load()
+		if v&grantedBit == 0 || w.granted != nil {
+			continue
+		}
+		w.granted = m.queues[w.queue].table.count(uint32(v&(1<<ticketShift-1)) >> idShift)
+	}
+	for i, w := range m.all {
+		for _, older := range m.all[:i] {
+			if w.granted != nil && older.granted == nil && older.wants(m, w.granted) {
+				return fmt.Errorf("waiter %d was granted a token that the older %d wanted", w.Since(), older.Since())
+			}
+		}
+	}
+	return nil
+}
+
+// run lets the woken workers collect until none is woken.
+func (m *queueModel) run() error {
+	for len(m.poked) > 0 {
+		for worker := range modelWorkers {
+			if !m.poked[worker] {
+				continue
+			}
+			delete(m.poked, worker)
+			for _, q := range m.queues {
+				q.Line(worker).Granted(m.collected)
+			}
+			if err := m.look(); err != nil {
+				return err
+			}
+		}
+	}
+	for _, c := range m.counts {
+		for _, w := range m.all {
+			if room := c.Max() == 0 || c.Current() < c.Max(); room && w.wants(m, c) {
+				return fmt.Errorf("waiter %d is left waiting although %d of %d tokens are out", w.Since(), c.Current(), c.Max())
+			}
+		}
+	}
+	return nil
+}
+
+func (m *queueModel) collected(w *Waiter) {
+	i := slices.IndexFunc(m.all, func(v *modelWaiter) bool { return &v.Waiter == w })
+	v := m.all[i]
+	m.all = slices.Delete(m.all, i, i+1)
+	if c := w.Count(); !v.wants(m, c) {
+		panic("a token of a count that the queue does not wait for")
+	}
+	v.granted = nil
+	m.held = append(m.held, v)
+}
+
+func (m *queueModel) join(worker, queue int, deadline mono.Time) error {
+	w := &modelWaiter{queue: queue, worker: worker}
+	full := m.places.Max() != 0 && m.places.Current() >= m.places.Max()
+	switch m.line(w).Join(&w.Waiter, m.now, deadline) {
+	case Acquired:
+		for _, v := range m.all {
+			if v.granted == nil && v.wants(m, w.Count()) {
+				return fmt.Errorf("a newcomer got a token that waiter %d wants", v.Since())
+			}
+		}
+		m.held = append(m.held, w)
+	case Queued:
+		if full || !deadline.IsZero() && deadline <= m.now {
+			return fmt.Errorf("queued although full or late")
+		}
+		m.all = append(m.all, w)
+	case Full:
+		if !full {
+			return fmt.Errorf("refused as full with %d of %d", m.places.Current(), m.places.Max())
+		}
+	case Late:
+		if deadline.IsZero() || deadline > m.now {
+			return fmt.Errorf("refused as late with time left")
+		}
+	}
+	return nil
+}
+
+// sums checks that no token and no place is lost.
+func (m *queueModel) sums() error {
+	waiting := 0
+	for i, c := range m.counts {
+		n := int64(0)
+		for _, w := range m.held {
+			if w.Count() == c {
+				n++
+			}
+		}
+		for _, w := range m.all {
+			if w.granted == c {
+				n++
+			}
+		}
+		if n != c.Current() {
+			return fmt.Errorf("count %d has %d tokens out, %d are held or granted", i, c.Current(), n)
+		}
+	}
+	for _, q := range m.queues {
+		waiting += q.Waiting()
+	}
+	for _, w := range m.all {
+		if w.granted == nil {
+			waiting--
+		}
+	}
+	if waiting != 0 || m.places.Current() != int64(len(m.all)) {
+		return fmt.Errorf("waiting off by %d, %d places taken for %d waiters", waiting, m.places.Current(), len(m.all))
+	}
+	return nil
+}
+
+func TestQueueModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		number := rapid.IntRange(0, 4)
+		m := newQueueModel(rapid.SampledFrom([]int{0, 5, 200}).Draw(t, "depth"), number.Draw(t, "max0"), number.Draw(t, "max1"))
+		check := func(err error) {
+			if err == nil {
+				err = m.look()
+			}
+			if err == nil {
+				err = m.sums()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		join := func(t *rapid.T) {
+			worker, queue := rapid.IntRange(0, modelWorkers-1).Draw(t, "worker"), rapid.IntRange(0, 2).Draw(t, "queue")
+			deadline := m.now + mono.Time(rapid.IntRange(-1, 20).Draw(t, "patience"))
+			if rapid.Bool().Draw(t, "patient") {
+				deadline = 0
+			}
+			check(m.join(worker, queue, deadline))
+		}
+		pick := func(t *rapid.T, from []*modelWaiter) int {
+			if len(from) == 0 {
+				t.Skip("nobody")
+			}
+			return rapid.IntRange(0, len(from)-1).Draw(t, "who")
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"join": join,
+			"joinMany": func(t *rapid.T) { // more than a lane has places
+				worker, queue := rapid.IntRange(0, modelWorkers-1).Draw(t, "worker"), rapid.IntRange(0, 2).Draw(t, "queue")
+				for range rapid.IntRange(1, 2*lanePlaces).Draw(t, "n") {
+					check(m.join(worker, queue, 0))
+				}
+			},
+			"leave": func(t *rapid.T) {
+				i := pick(t, m.all)
+				w := m.all[i]
+				m.all = slices.Delete(m.all, i, i+1)
+				m.line(w).Leave(&w.Waiter)
+				check(nil)
+			},
+			"release": func(t *rapid.T) {
+				i := pick(t, m.held)
+				w := m.held[i]
+				m.held = slices.Delete(m.held, i, i+1)
+				w.Count().Release()
+				check(nil)
+			},
+			"releaseAll": func(t *rapid.T) {
+				held := m.held
+				m.held = nil
+				for i, w := range held {
+					m.held = held[i+1:]
+					w.Count().Release()
+					check(nil)
+				}
+			},
+			"expire": func(t *rapid.T) {
+				m.now += mono.Time(rapid.IntRange(0, 10).Draw(t, "pass"))
+				worker := rapid.IntRange(0, modelWorkers-1).Draw(t, "worker")
+				for _, q := range m.queues {
+					q.Line(worker).Expire(m.now, func(w *Waiter) {
+						i := slices.IndexFunc(m.all, func(v *modelWaiter) bool { return &v.Waiter == w })
+						if m.all[i].granted != nil || w.deadline > m.now {
+							t.Fatalf("waiter %d expired although granted or in time", w.Since())
+						}
+						m.all = slices.Delete(m.all, i, i+1)
+					})
+				}
+				for _, w := range m.all {
+					if w.worker == worker && w.granted == nil && w.deadline <= m.now && m.look() == nil && w.granted == nil {
+						t.Fatalf("waiter %d should have expired", w.Since())
+					}
+				}
+				check(nil)
+			},
+			"setMax": func(t *rapid.T) {
+				m.counts[rapid.IntRange(0, 1).Draw(t, "count")].SetMax(number.Draw(t, "max"))
+				check(nil)
+			},
+			"run":   func(t *rapid.T) { check(m.run()) },
+			"again": join,
+		})
+		check(m.run())
+	})
+}
