@@ -1,68 +1,321 @@
 package engine
 
 import (
-	"weir/internal/config"
-	"weir/internal/msg"
+	"time"
+
+	"weir/internal/limit"
+	"weir/internal/mono"
 	"weir/internal/stats"
-	"weir/internal/stub/h2"
 )
 
-// admit takes the exchange through the limits of its backend, chooses its server and looks for a connection.
+// tokens are what an exchange holds of the counter table.
+type tokens struct {
+	server *limit.Count // of its server's max-conn
+	conn   *limit.Count // of the backend's max-conn, on the way to a new connection
+	ssl    *limit.Count // of the backend's max-ssl-conn, on the way to a new connection
+}
+
+// release gives everything back.
+func (t *tokens) release() {
+	for _, c := range [...]**limit.Count{&t.server, &t.conn, &t.ssl} {
+		if *c != nil {
+			(*c).Release()
+			*c = nil
+		}
+	}
+}
+
+// releaseDial gives back what was taken for a connection that was not opened after all.
+func (t *tokens) releaseDial() {
+	for _, c := range [...]**limit.Count{&t.conn, &t.ssl} {
+		if *c != nil {
+			(*c).Release()
+			*c = nil
+		}
+	}
+}
+
+// step says what an exchange does between routing and having a connection.
+//
+//	stepSession ──► stepServer ──► stepPool ──► stepDialRate ──► stepDialConn ──► stepDialSSL ──► stepDial
+//	 (rates of       (server's      (idle or      (max-conn-rate,   (max-conn)      (max-ssl-conn)
+//	  sessions)       max-conn)      free stream)  max-ssl-rate)
+type step uint8
+
+const (
+	stepSession  step = iota // exactly when the session's first exchange waits for a rate
+	stepServer               // exactly when it waits for a server with room
+	stepPool                 // exactly when its server is chosen and its token is held
+	stepDialRate             // exactly when its new connection waits for a rate
+	stepDialConn             // exactly when its new connection waits for a token of max-conn
+	stepDialSSL              // exactly when its new connection waits for a token of max-ssl-conn
+	stepDial                 // exactly when a connection is being opened for it
+)
+
+// admit takes the exchange through the limits on sessions and to a server with room.
 func (x *exchange) admit() {
+	x.way.until = mono.Never
+	if d := queueTimeout(x.way.backend.timeouts, x.way.backend.limits); d > 0 {
+		x.way.until = x.w.now.Add(d)
+	}
+	x.way.step = stepSession
+	if x.passSession() {
+		x.toServer()
+	}
+}
+
+// passSession takes passes of the rates that count sessions: at the frontend with a session's first request, at the
+// backend with the first one that is routed there.
+func (x *exchange) passSession() bool {
+	at, met := x.w.now, limit.Axis(0)
+	if x.firstRequest {
+		for _, a := range [...]*limit.Attachment{x.w.view.global, x.s.fe.limits} {
+			if !x.reserve(a, limit.MaxSessRate, &at, &met) {
+				return false
+			}
+		}
+	}
+	if x.s.hold.firstTo(x.way.backend) {
+		for _, axis := range [...]limit.Axis{limit.MaxSessRate, limit.RateLimitSessions} {
+			if !x.reserve(x.way.backend.limits, axis, &at, &met) {
+				return false
+			}
+		}
+	}
+	if at == x.w.now {
+		return true
+	}
+	x.waitRate(at, met)
+	return false
+}
+
+// reserve takes a pass of one rate; the latest of them is in at. Without a pass within the queue's patience the exchange is
+// answered.
+func (x *exchange) reserve(a *limit.Attachment, axis limit.Axis, at *mono.Time, met *limit.Axis) bool {
+	pass, ok := a.Rate(axis).Reserve(x.w.now, x.patience())
+	if !ok {
+		x.limited(axis)
+		c := causeRateLimited[axis]
+		if c == nil {
+			c = causeLimit[axis]
+		}
+		x.giveUp(c)
+		return false
+	}
+	if pass.After(*at) {
+		*at, *met = pass, axis
+	}
+	return true
+}
+
+// patience is how long the exchange may still wait in queues.
+func (x *exchange) patience() time.Duration {
+	if x.way.until == mono.Never {
+		return time.Duration(mono.Never / 2)
+	}
+	return max(x.way.until.Sub(x.w.now), 0)
+}
+
+// limited notes which axis the exchange has met.
+func (x *exchange) limited(axis limit.Axis) { x.way.axis, x.way.limited = axis, true }
+
+// waitRate waits until at. Time is known beforehand, so that no queue is needed but a place in its depth.
+func (x *exchange) waitRate(at mono.Time, axis limit.Axis) {
+	x.limited(axis)
+	places := x.way.backend.limits.Places
+	if !places.TryAcquire() {
+		x.reject(stats.QueueFull)
+		return
+	}
+	x.way.places = places
+	x.beginWait()
+	x.arm(at.Sub(x.w.now))
+}
+
+// beginWait counts the exchange in the queue's length.
+func (x *exchange) beginWait() {
+	if x.place != placeQueued {
+		x.place = placeQueued
+		x.time.queued = x.w.now
+		x.way.backend.cells.QueueLength++
+	}
+}
+
+// endWait is its counterpart; it tells how long the wait was.
+func (x *exchange) endWait() {
+	if x.way.places != nil {
+		x.way.places.Release()
+		x.way.places = nil
+	}
+	if x.place == placeQueued {
+		x.place = placeNew
+		x.way.backend.cells.QueueLength--
+		waited := x.w.now.Sub(x.time.queued)
+		x.time.dequeued += waited
+		x.way.backend.cells.QueueWait.Observe(int64(waited))
+	}
+}
+
+// toServer chooses a server and takes a token of its max-conn, or waits for one.
+func (x *exchange) toServer() {
+	x.way.step = stepServer
 	srv := x.choose()
 	if srv == nil {
 		x.answer(causeNoServer)
 		return
 	}
 	x.way.server = srv
-	x.seek()
+	if srv.shared.inflight.TryAcquire() {
+		x.way.tokens.server = srv.shared.inflight
+		x.seek()
+		return
+	}
+	if other := x.withRoom(); other != nil {
+		x.way.server = other
+		x.way.tokens.server = other.shared.inflight
+		x.seek()
+		return
+	}
+	q := x.way.backend.queue
+	if x.bound() {
+		q = srv.queue
+	}
+	x.join(q)
 }
 
-// elsewhere sends the exchange to another server, the last try after failed connects.
-func (x *exchange) elsewhere() {
-	if srv := x.choose(); srv != nil {
-		x.way.server = srv
+// withRoom finds a server that has room, if the exchange is free to go to any.
+func (x *exchange) withRoom() *server {
+	if x.bound() {
+		return nil
 	}
-	x.seek()
+	be := x.way.backend
+	start := be.spin()
+	for i := range be.servers {
+		srv := be.servers[(start+i)%len(be.servers)]
+		if srv != x.way.server && srv != x.way.avoid && srv.balanceable() && srv.shared.inflight.TryAcquire() {
+			return srv
+		}
+	}
+	return nil
 }
+
+// bound reports whether the exchange must go to the server that was chosen.
+func (x *exchange) bound() bool {
+	return x.way.sticky || x.s.hold.server != nil && x.s.hold.server == x.way.server
+}
+
+// join lines the exchange up in a queue, or answers it if there is no place.
+func (x *exchange) join(q *queue) {
+	if q.named {
+		x.limited(q.axis)
+	}
+	x.way.waiter.Tag = uint64(x.token)
+	until := x.way.until
+	if until == mono.Never {
+		until = 0
+	}
+	switch q.Line(x.w.id).Join(&x.way.waiter, x.w.now, until) {
+	case limit.Acquired:
+		x.granted(x.way.waiter.Count())
+	case limit.Queued:
+		x.way.queue = q
+		x.beginWait()
+		x.arm(x.waitLeft())
+	case limit.Full:
+		x.reject(stats.QueueFull)
+	case limit.Late:
+		x.reject(stats.QueueTimeout)
+	}
+}
+
+func (x *exchange) waitLeft() time.Duration {
+	if x.way.until == mono.Never {
+		return 0
+	}
+	return max(x.way.until.Sub(x.w.now), 1)
+}
+
+// reject answers an exchange that got no place or no turn.
+func (x *exchange) reject(why stats.QueueReason) {
+	x.way.backend.cells.QueueRejected[why]++
+	if why == stats.QueueFull {
+		x.giveUp(causeQueueFull)
+		return
+	}
+	x.giveUp(causeQueueTimeout)
+}
+
+// giveUp leaves whatever the exchange waits in and answers it.
+func (x *exchange) giveUp(c *cause) {
+	x.leaveQueue()
+	x.answer(c)
+}
+
+// granted is called with the token that the exchange has waited for.
+func (x *exchange) granted(c *limit.Count) {
+	x.way.queue = nil
+	x.endWait()
+	x.arm(0)
+	switch x.way.step {
+	case stepServer:
+		x.way.tokens.server = c
+		if srv := x.way.backend.serverOf(c); srv != nil {
+			x.way.server = srv
+		}
+		x.seek()
+	case stepDialConn:
+		x.way.tokens.conn = c
+		x.dialStep(stepDialSSL)
+	case stepDialSSL:
+		x.way.tokens.ssl = c
+		x.dialStep(stepDial)
+	}
+}
+
+// serverOf finds the server of a token.
+func (be *backend) serverOf(c *limit.Count) *server {
+	for _, s := range be.servers {
+		if s.shared.inflight == c {
+			return s
+		}
+	}
+	return nil
+}
+
+// leaveQueue takes the exchange out of everything that it waits in.
 func (x *exchange) leaveQueue() {
-	if x.place == placeWaiting {
+	if q := x.way.queue; q != nil {
+		x.way.queue = nil
+		q.Line(x.w.id).Leave(&x.way.waiter)
+	}
+	x.endWait()
+	if x.way.awaiting {
 		x.way.server.unawait(x)
 	}
 }
-func (x *exchange) onQueueTimeout()       {}
-func (w *worker) admits(l *listener) bool { return true }
-func (s *session) mayShake() bool         { return true }
 
-type tokens struct{}
+// onQueueTimeout is called when the exchange's pass has come, or its patience has run out.
+func (x *exchange) onQueueTimeout() {
+	if x.way.queue == nil { // waited for a rate
+		x.endWait()
+		if x.way.step == stepSession {
+			x.toServer()
+			return
+		}
+		x.dialStep(stepDialConn)
+		return
+	}
+	x.leaveQueue()
+	x.reject(stats.QueueTimeout)
+}
 
-func (t *tokens) release(x *exchange) {}
-
-type sessionTokens struct{}
-
-func (t *sessionTokens) take(s *session)    {}
-func (t *sessionTokens) release(s *session) {}
-func (t *sessionTokens) shook(s *session)   {}
-
-type connTokens struct{}
-
-func (t *connTokens) take(srv *server, x *exchange) *cause { return nil }
-func (t *connTokens) release(c *backConn)                  {}
-
-type queue struct{}
-
-func (be *backend) useQueue(q any)            {}
-func (s *shared) newQueue(b any) *queue       { return nil }
-func (e *Engine) limitRows() []stats.LimitRow { return nil }
-func (fe *frontend) sessionOpened(s *session) { fe.sessions++ }
-func (fe *frontend) sessionClosed(s *session) { fe.sessions-- }
-func (srv *server) tick()                     {}
-
-const causeEvicted = stats.CauseEvicted
-
-func altSvcOf(f *config.Frontend) []byte            { return nil }
-func (c *backConn) onPong()                         {}
-func (be *backend) h2Config() *h2.Config            { return nil }
-func (fe *frontend) h2Config(s *session) *h2.Config { return nil }
-func switchToStream(h *msg.Head)                    {}
-func (x *exchange) openTunnel(h *msg.Head)          {}
+// firstTo reports whether this is the session's first exchange for a backend, and remembers that it is not any more.
+func (h *sessionHold) firstTo(be *backend) bool {
+	for _, b := range h.routed {
+		if b == be.cells {
+			return false
+		}
+	}
+	h.routed = append(h.routed, be.cells)
+	return true
+}

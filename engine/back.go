@@ -3,8 +3,8 @@ package engine
 import (
 	"weir/internal/mono"
 	"weir/internal/stats"
-	"weir/internal/stub/pool"
 	"weir/netio"
+	"weir/pool"
 )
 
 // backConn is one server connection: its transport, whose it is, and the mux of the protocol that it speaks.
@@ -15,19 +15,15 @@ type backConn struct {
 	conn
 	stage  backStage
 	srv    *server
-	key    pool.Key
 	node   pool.Node[*backConn]
 	owner  *session    // the only session that may use it; nil: shared
 	wanted netio.Token // the exchange it was opened for
 	why    stats.Why
 	epoch  uint32 // of the server's address
 
-	openedAt  mono.Time // when the connect began
-	exchanges uint32    // completed or begun on it
-	proven    bool      // has carried a complete exchange
-	recycle   pool.Recycle
-	tokens    connTokens
-	gauge     connGauge
+	openedAt mono.Time // when the connect began
+	tokens   connTokens
+	gauge    connGauge
 
 	h1 backH1
 	h2 *backH2
@@ -206,7 +202,7 @@ func (c *backConn) end(why stats.Cause, abort bool) {
 		return
 	}
 	if c.stage == backOpen {
-		c.srv.be.cells.RequestsPerConn.Observe(int64(c.exchanges))
+		c.srv.be.cells.RequestsPerConn.Observe(int64(c.node.Recycle.Uses()))
 	}
 	c.stage = backClosed
 	c.srv.cells.Closed[why]++
@@ -216,7 +212,7 @@ func (c *backConn) end(why stats.Cause, abort bool) {
 		c.owner.dropPrivate(c)
 	}
 	c.conn.close(abort)
-	c.tokens.release(c)
+	c.tokens.release()
 }
 
 // sessionEnded is called when the only session that may use the connection has closed.

@@ -203,7 +203,7 @@ func (b *backH1) fail(c *backConn, end stats.Cause) {
 		if x.rsp.state == rspAwaited && b.reader.InHead() {
 			why = causeBadResponse
 		}
-	case c.exchanges > 1:
+	case c.node.Recycle.Uses() > 1:
 		why, end = causeStale, stats.CauseStaleOnUse
 	}
 	c.end(end, true)
@@ -275,7 +275,7 @@ func (t *h1Back) release(clean bool) {
 	case !clean || b.tunnel || !b.persist || !b.reader.Idle() || c.backlog() > 0:
 		c.end(b.closeCause(clean), !clean)
 	default:
-		c.proven = true
+		c.node.Prove()
 		c.srv.idle(c)
 	}
 }

@@ -1,11 +1,11 @@
 package engine
 
 import (
+	"weir/h2"
 	"weir/internal/buf"
 	"weir/internal/mono"
 	"weir/internal/msg"
 	"weir/internal/stats"
-	"weir/internal/stub/h2"
 	"weir/netio"
 )
 
@@ -16,6 +16,7 @@ type backH2 struct {
 	live   int
 	goaway bool // the server takes no new streams
 	why    stats.Cause
+	pinged mono.Time // when a ping was sent whose answer is outstanding
 	free   *h2Back
 }
 
@@ -28,16 +29,14 @@ type h2Back struct {
 	ended   bool
 	trailed bool
 	tail    msg.Head
-	blocked bool // the request waits for a window or for room
 	got     bool // a head has arrived
 	next    *h2Back
 }
 
 func newBackH2(c *backConn) *backH2 {
-	b := &backH2{c: c, codec: h2.New(c.srv.be.h2Config()), why: stats.CausePeerClosed}
-	c.w.headBuf = b.codec.AppendPreface(c.w.headBuf[:0])
+	b := &backH2{c: c, codec: h2.New(c.srv.be.h2, &c.w.h2slab), why: stats.CausePeerClosed}
+	c.w.headBuf = b.codec.AppendPreface(c.w.headBuf[:0], c.w.now)
 	c.write(c.w.headBuf)
-	c.srv.streams.Add(c, c.key)
 	return b
 }
 
@@ -69,8 +68,21 @@ func (b *backH2) carry(x *exchange) {
 	t.stream = st
 	b.live++
 	c.count(gaugeUsed)
-	c.arm(mono.Never)
+	c.arm(b.codec.Deadline())
+	b.show()
 	x.attach(t, c)
+}
+
+// show tells the pool how many further streams the connection has room for.
+func (b *backH2) show() {
+	if b.c.owner != nil || b.goaway || b.live == 0 || b.c.stage != backOpen {
+		return
+	}
+	n := b.codec.FreeStreams()
+	if _, over := b.c.over(); over {
+		n = 0
+	}
+	b.c.srv.streams.Set(&b.c.node, n)
 }
 
 func (b *backH2) onReadable() {
@@ -115,7 +127,7 @@ func (b *backH2) feed(p []byte) []byte {
 			return nil
 		}
 		p = p[n:]
-		if ev.Kind == h2.None {
+		if ev.Kind == h2.EventNone {
 			if n == 0 {
 				return p
 			}
@@ -128,46 +140,34 @@ func (b *backH2) feed(p []byte) []byte {
 	}
 }
 
-func streamBack(st *h2.Stream) *h2Back {
-	if st == nil {
-		return nil
-	}
-	t, _ := st.User.(*h2Back)
-	return t
-}
+func streamBack(st *h2.Stream) *h2Back { return st.User.(*h2Back) }
 
 func (b *backH2) on(ev *h2.Event) {
-	t := streamBack(ev.Stream)
 	switch ev.Kind {
-	case h2.Head:
-		if t != nil {
-			t.onHead(ev)
-		}
-	case h2.Data:
-		if t == nil {
-			b.codec.Consumed(ev.Stream, len(ev.Data))
-			return
-		}
+	case h2.EventHead:
+		streamBack(ev.Stream).onHead(ev)
+	case h2.EventData:
+		t := streamBack(ev.Stream)
 		t.ended = t.ended || ev.End
 		t.body.Append(ev.Data)
 		t.pump()
-	case h2.Trailers:
-		if t != nil {
-			t.tail.CopyFrom(&b.c.w.inHead)
-			t.ended, t.trailed = true, true
-			t.pump()
-		}
-	case h2.Reset:
-		if t != nil {
-			t.onReset(ev.Code)
-		}
-	case h2.Window, h2.Settings:
+	case h2.EventTrailers:
+		t := streamBack(ev.Stream)
+		t.tail.CopyFrom(&b.c.w.inHead)
+		t.ended, t.trailed = true, true
+		t.pump()
+	case h2.EventReset:
+		streamBack(ev.Stream).onReset(ev)
+	case h2.EventWindow:
+		b.resumeBlocked()
+	case h2.EventSettings:
 		b.resumeBlocked()
 		b.offer()
-	case h2.GoAway:
+		b.show()
+	case h2.EventGoAway:
 		b.onGoAway(ev)
-	case h2.Pong:
-		b.c.onPong()
+	case h2.EventPong:
+		b.onPong()
 	}
 }
 
@@ -217,39 +217,30 @@ func (t *h2Back) pump() {
 	}
 }
 
-// onReset is called when the server has taken the stream back. REFUSED_STREAM says that it has not seen the request
-// (RFC 9113 section 8.7).
-func (t *h2Back) onReset(code h2.ErrCode) {
+// onReset is called when the server has taken the stream back, or has broken its rules. REFUSED_STREAM says that it has not
+// seen the request (RFC 9113 section 8.7).
+func (t *h2Back) onReset(ev *h2.Event) {
 	x := t.x
-	t.drop()
-	if x == nil {
-		return
-	}
-	x.back = goneBack{}
+	why := causeServerReset
 	switch {
-	case code == h2.RefusedStream:
-		x.serverFailed(causeServerRefused)
-	case code == h2.NoError && x.rsp.state == rspFlowing:
-		x.serverFailed(causeServerReset)
-	default:
-		x.serverFailed(causeServerReset)
+	case ev.Cause != nil:
+		why = causeBadResponse
+	case ev.Code == h2.RefusedStream:
+		why = causeServerRefused
 	}
+	t.forget()
+	x.back = goneBack{}
+	x.serverFailed(why)
+	t.b.settle()
 }
 
-// drop forgets the stream.
-func (t *h2Back) drop() {
+// forget gives the stream back to the codec, which resets what is not whole.
+func (t *h2Back) forget() {
 	b := t.b
-	if t.x == nil {
-		return
-	}
 	t.x = nil
-	if t.stream.User == t {
-		t.stream.User = nil
-	}
-	if n := t.body.Len(); n > 0 {
-		t.body.Reset()
-		b.codec.Consumed(t.stream, n)
-	}
+	t.body.Reset()
+	b.codec.Forget(t.stream)
+	t.stream = nil
 	b.live--
 	t.next, b.free = b.free, t
 }
@@ -257,14 +248,15 @@ func (t *h2Back) drop() {
 // onGoAway: streams above the last one were not seen by the server and are sent again elsewhere.
 func (b *backH2) onGoAway(ev *h2.Event) {
 	b.goaway, b.why = true, stats.CauseGoaway
-	b.c.srv.streams.Remove(b.c)
+	b.c.srv.streams.Remove(&b.c.node)
+	b.c.srv.shard.Remove(&b.c.node)
 	if b.live > 0 {
 		b.c.count(gaugeDraining)
 	}
 	b.codec.Walk(func(st *h2.Stream) {
-		if t := streamBack(st); t != nil && st.ID > ev.LastStream {
+		if t := streamBack(st); st.ID > ev.ID || st.ID == 0 {
 			x := t.x
-			t.drop()
+			t.forget()
 			x.back = goneBack{}
 			x.serverFailed(causeServerRefused)
 		}
@@ -279,15 +271,12 @@ func (b *backH2) fail(end stats.Cause) {
 		end = stats.CauseGoaway
 	}
 	b.goaway = true
-	c.srv.streams.Remove(c)
-	reused := c.exchanges > 1
+	c.srv.streams.Remove(&c.node)
+	reused := c.node.Recycle.Uses() > 1
 	b.codec.Walk(func(st *h2.Stream) {
 		t := streamBack(st)
-		if t == nil {
-			return
-		}
 		x, got := t.x, t.got
-		t.drop()
+		t.forget()
 		x.back = goneBack{}
 		why := causeServerClosed
 		if !got && reused {
@@ -299,16 +288,18 @@ func (b *backH2) fail(end stats.Cause) {
 	c.end(end, true)
 }
 
+// resumeBlocked lets exchanges go on whose server has opened a window or taken output.
 func (b *backH2) resumeBlocked() {
-	if b.c.backlog() >= b.c.srv.be.bufferMax {
-		return
-	}
-	b.codec.Walk(func(st *h2.Stream) {
-		if t := streamBack(st); t != nil && t.blocked && t.reqRoom() > 0 {
-			t.blocked = false
-			t.x.onReqRoom()
+	for b.c.backlog() < b.c.srv.be.bufferMax {
+		st := b.codec.NextWritable()
+		if st == nil {
+			return
 		}
-	})
+		streamBack(st).x.onReqRoom()
+		if b.c.has(buried) {
+			return
+		}
+	}
 }
 
 func (b *backH2) onRoom() {
@@ -330,7 +321,10 @@ func (b *backH2) onTimeout() {
 		b.fail(stats.CauseTimeout)
 		return
 	}
-	if b.live == 0 {
+	switch {
+	case !b.pinged.IsZero():
+		b.fail(stats.CausePingFailed)
+	case b.live == 0:
 		b.c.expire()
 	}
 }
@@ -396,7 +390,7 @@ func (t *h2Back) reqEnd(trailers *msg.Head) {
 func (t *h2Back) reqRoom() int {
 	n := min(t.b.codec.SendRoom(t.stream), t.b.c.srv.be.bufferMax-t.b.c.backlog())
 	if n <= 0 {
-		t.blocked = true
+		t.b.codec.Want(t.stream)
 		return 0
 	}
 	return n
@@ -406,21 +400,19 @@ func (t *h2Back) rspResume() { t.pump() }
 
 func (t *h2Back) rspTaken(int) {}
 
-// release ends the exchange on this stream; the connection lives on either way.
+// release ends the exchange on this stream; the connection lives on either way. A stream that is not whole is reset, which
+// tells the server that its client has gone.
 func (t *h2Back) release(clean bool) {
 	b := t.b
 	if t.x == nil {
 		return
 	}
-	if !clean && b.c.stage == backOpen {
-		w := b.c.w
-		w.headBuf = b.codec.AppendReset(w.headBuf[:0], t.stream, h2.Cancel)
-		b.c.write(w.headBuf)
-	}
 	if clean {
-		b.c.proven = true
+		b.c.srv.streams.Prove(&b.c.node)
 	}
-	t.drop()
+	t.forget()
+	b.sendPending()
 	b.offer()
+	b.show()
 	b.settle()
 }

@@ -7,6 +7,7 @@ import (
 	"weir/internal/config"
 	"weir/internal/msg"
 	"weir/internal/stats"
+	"weir/pool"
 )
 
 // choose picks the server of an exchange: the one that persistence names, else by the backend's balance. nil: none can
@@ -115,7 +116,7 @@ func (be *backend) roundRobin(x *exchange) *server {
 
 // mayShare reports whether the exchange could use an idle connection if there were one.
 func (be *backend) mayShare(x *exchange) bool {
-	return !x.private() && x.connectionNeed() != needNew
+	return !x.private() && x.connectionNeed() != pool.Never
 }
 
 // leastConn picks the server with the fewest exchanges in flight over all workers for its weight.

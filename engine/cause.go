@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"weir/internal/limit"
 	"weir/internal/msg"
 	"weir/internal/stats"
 )
@@ -127,3 +128,19 @@ var (
 	causeDraining     = newCause("draining", 503, "proxy_internal_response", retryNever, blameWeir)
 	causeNoFiles      = newCause("no-descriptors", 503, "proxy_internal_error", retryConnect, blameWeir)
 )
+
+// causeLimit are the refusals by a limit axis that cannot be waited for.
+var causeLimit = func() (c [limit.Axes]*cause) {
+	for a := range limit.Axes {
+		c[a] = newCause("limit:"+a.String(), 503, "connection_limit_reached", retryNever, blameWeir)
+	}
+	return c
+}()
+
+// causeRateLimited are the refusals of a request, as against a connection, by a rate.
+var causeRateLimited = func() (c [limit.Axes]*cause) {
+	for _, a := range []limit.Axis{limit.MaxSessRate, limit.RateLimitSessions} {
+		c[a] = newCause("limit:"+a.String(), 429, "http_request_denied", retryNever, blameWeir)
+	}
+	return c
+}()

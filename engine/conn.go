@@ -25,7 +25,7 @@ const (
 	canWrite                         // the last write was not cut short
 	peerClosed                       // the peer shut its sending half: the next short read is not the last
 	hungUp                           // both halves are gone
-	opening   // the TCP connect is under way: the first room to write tells how it went
+	opening                          // the TCP connect is under way: the first room to write tells how it went
 	inReady                          // stands in worker.ready
 	inDirty                          // stands in worker.dirty
 	finishing                        // our direction ends when out is empty
@@ -218,6 +218,15 @@ func (c *conn) arm(deadline mono.Time) {
 		return
 	}
 	c.w.wheel.Arm(&c.timer, deadline)
+}
+
+// abandon gives the record back and leaves the descriptor to somebody else. Nothing may be waiting on it.
+func (c *conn) abandon() {
+	c.set(buried)
+	c.w.wheel.Disarm(&c.timer)
+	c.in.Reset()
+	c.out.Reset()
+	c.w.bury(c)
 }
 
 // close gives everything back. With abort the peer gets a RST, so that a body cut short does not look complete. The record

@@ -125,7 +125,8 @@ func (x *exchange) dressResponse(h *msg.Head) {
 	if x.way.setSticky {
 		x.addStickyCookie(h)
 	}
-	if alt := x.s.fe.altSvc; alt != nil && x.s.advertisesH3() && h.Get(msg.FieldAltSvc) == nil {
-		h.Add(msg.FieldAltSvc, "Alt-Svc", alt)
+	if x.s.advertisesH3() && h.Get(msg.FieldAltSvc) == nil {
+		x.w.fieldBuf = appendAltSvc(x.w.fieldBuf[:0], x.s.bind)
+		h.Add(msg.FieldAltSvc, "Alt-Svc", x.w.fieldBuf)
 	}
 }

@@ -15,9 +15,9 @@ import (
 
 	"weir/internal/buf"
 	"weir/internal/config"
+	"weir/internal/limit"
 	"weir/internal/mono"
 	"weir/internal/stats"
-	"weir/internal/stub/limit"
 	"weir/netio"
 	"weir/netio/tlsio"
 )
@@ -54,7 +54,8 @@ type Engine struct {
 	plan       *plan
 	inherited  Inherited
 	cells      []*stats.Cells
-	state      atomic.Int32 // engineState
+	live       map[string]*config.Limits // profiles changed since the last reload
+	state      atomic.Int32              // engineState
 }
 
 // engineState is how far the process has come.
@@ -83,7 +84,7 @@ func Start(cfg *config.Config, o Options) (*Engine, error) {
 	if o.AccessLog != nil {
 		e.access = newAccessLog(o.AccessLog)
 	}
-	e.shared = &shared{table: limit.NewTable(n)}
+	e.shared = &shared{table: limit.NewTable(n), fds: limit.NewFDs()}
 	for i := range n {
 		w, err := e.newWorker(i, o.Kernel)
 		if err != nil {
@@ -206,7 +207,7 @@ func (e *Engine) commit(p *plan) {
 	e.generation++
 	p.generation = e.generation
 	e.onWorkers(func(w *worker) { w.apply(p) })
-	e.cfg, e.plan, e.reloaded = p.cfg, p, time.Now()
+	e.cfg, e.plan, e.reloaded, e.live = p.cfg, p, time.Now(), map[string]*config.Limits{}
 }
 
 // Config is the configuration in force.

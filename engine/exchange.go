@@ -3,10 +3,11 @@ package engine
 import (
 	"time"
 
+	"weir/internal/limit"
 	"weir/internal/mono"
 	"weir/internal/msg"
-	"weir/internal/stub/limit"
 	"weir/netio"
+	"weir/pool"
 )
 
 // frontStream is the client's half of an exchange: one h1 message pair, one h2 or h3 stream. The exchange calls it; all
@@ -118,7 +119,11 @@ type way struct {
 	server    *server
 	route     *routeCells
 	waiter    limit.Waiter // place in a queue
-	queue     *queue
+	queue     *queue       // nil: waits in none
+	places    *limit.Count // the place in a queue's depth that waiting for a rate takes
+	until     mono.Time    // when the exchange has waited long enough in queues
+	step      step
+	awaiting  bool // stands in server.waiting
 	tokens    tokens
 	retries   int
 	avoid     *server // the server that just failed
@@ -130,7 +135,7 @@ type way struct {
 	axis      limit.Axis
 	limited   bool      // axis says which limit was met
 	sticky    bool      // the server was given by persistence
-	need      need      // which connections may carry it
+	need      pool.Need // which connections may carry it
 	setSticky bool      // the response tells the client its server
 	next      *exchange // in server.waiting
 }
@@ -189,10 +194,12 @@ const headKeptMax = 4 << 10
 
 // attach joins the exchange to a server connection and sends what is there of the request.
 func (x *exchange) attach(b backStream, c *backConn) {
+	x.leaveQueue()
+	x.way.tokens.releaseDial()
 	x.place, x.back = placeAttached, b
 	x.time.attach = x.w.now
-	x.way.reused = c.exchanges > 1
-	x.way.connReqs, x.way.connAge = c.exchanges, x.w.now.Sub(c.openedAt)
+	x.way.reused = c.node.Recycle.Uses() > 1
+	x.way.connReqs, x.way.connAge = c.node.Recycle.Uses(), x.w.now.Sub(c.openedAt)
 	if x.way.reused {
 		x.way.server.cells.Reused++
 	}

@@ -1,11 +1,14 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"weir/h1"
+	"weir/internal/limit"
 	"weir/internal/mono"
 	"weir/internal/msg"
+	"weir/internal/stats"
 	"weir/netio"
 )
 
@@ -69,7 +72,7 @@ func (f *frontH1) onReadable(s *session) {
 	if p := s.pending(); len(p) > 0 && f.parses() {
 		f.use(s, p)
 	}
-	for i := 0; s.has(canRead) && !s.has(buried); i++ {
+	for i := 0; s.has(canRead) && s.stage == stageServing && s.h2 == nil; i++ {
 		if !f.parses() {
 			f.watchHangUp(s)
 			return
@@ -102,10 +105,33 @@ func (f *frontH1) readLimit(s *session) int {
 	return scratchBytes
 }
 
+// h2Preface is what an HTTP/2 client sends first (RFC 9113 section 3.4). No HTTP/1 request can begin like it.
+const h2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+// speaksH2 looks at the first bytes of a cleartext connection: a client with prior knowledge begins with the preface. It
+// reports whether it has come, or may be on its way.
+func (f *frontH1) speaksH2(s *session, b []byte) (came, maybe bool) {
+	if s.requests > 0 || f.state != h1Idle || s.tls != nil || !slices.Contains(s.bind.ALPN, "h2") {
+		return false, false
+	}
+	if len(b) >= len(h2Preface) {
+		return string(b[:len(h2Preface)]) == h2Preface, false
+	}
+	return false, string(b) == h2Preface[:len(b)]
+}
+
 // use parses b and keeps what cannot be used yet.
 func (f *frontH1) use(s *session, b []byte) {
+	came, maybe := f.speaksH2(s, b)
+	if came || maybe {
+		s.keep(b)
+		if came {
+			s.begin(stats.H2)
+		}
+		return
+	}
 	rest := f.feed(s, b)
-	if !s.has(buried) {
+	if s.stage == stageServing {
 		s.keep(rest)
 	}
 }
@@ -148,7 +174,7 @@ func (f *frontH1) feed(s *session, b []byte) []byte {
 			return b
 		}
 		f.on(s, ev, h)
-		if s.has(buried) {
+		if s.stage != stageServing {
 			return nil
 		}
 	}
@@ -202,6 +228,16 @@ func (f *frontH1) refuse(s *session, c *cause) {
 	}
 	f.state = h1Wait
 	f.x.refuse(c)
+}
+
+// refuseUnread answers a connection that is not admitted, before any of it was read.
+func (f *frontH1) refuseUnread(s *session, c *cause, axis limit.Axis) {
+	f.reader.InitRequests(s.fe.cfg.MaxHeadSize)
+	f.x = s.w.begin(s, f.stream(s), s.accepted)
+	f.x.req.head.Version = msg.HTTP11
+	f.x.limited(axis)
+	f.state, f.keep = h1Wait, false
+	f.x.answer(c)
 }
 
 // touch moves the client's deadline: it is due to send, and it has.

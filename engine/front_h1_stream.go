@@ -2,6 +2,7 @@ package engine
 
 import (
 	"weir/h1"
+	"weir/internal/limit"
 	"weir/internal/mono"
 	"weir/internal/msg"
 )
@@ -51,7 +52,7 @@ func (t *h1Stream) rspHead(h *msg.Head, end bool) {
 func (f *frontH1) mayKeep(s *session, h *msg.Head) bool {
 	x := f.x
 	switch {
-	case !f.keep || f.half || s.w.draining || s.fe.retired:
+	case !f.keep || f.half || s.w.draining || s.fe.retired || s.w.shared.straits.Step() >= limit.NoKeepAlive:
 		return false
 	case f.state == h1Body && x.req.head.Flags.Has(msg.FlagExpect100) && !x.req.continued && !f.moved:
 		return false

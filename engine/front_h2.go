@@ -1,22 +1,24 @@
 package engine
 
 import (
+	"weir/h2"
 	"weir/internal/buf"
 	"weir/internal/mono"
 	"weir/internal/msg"
-	"weir/internal/stub/h2"
+	"weir/internal/stats"
 	"weir/netio"
 )
 
 // frontH2 is the h2 mux of a session: an exchange for each stream.
 type frontH2 struct {
-	s     *session
-	codec *h2.Conn
-	live  int  // streams with an exchange
-	away  bool // GOAWAY was sent: no new streams
-	held  int  // bytes of request bodies that wait for room in their exchanges
-	free  *h2Front
-	idle  mono.Time // since when no stream is open
+	s       *session
+	codec   *h2.Conn
+	live    int  // streams with an exchange
+	away    bool // GOAWAY was sent: no new streams
+	free    *h2Front
+	idle    mono.Time // since when no stream is open
+	stalled int       // streams whose response waits for the client
+	since   mono.Time // since when nothing has moved although streams are stalled
 }
 
 // h2Front is one stream seen as the front half of its exchange.
@@ -29,13 +31,12 @@ type h2Front struct {
 	trailed bool      // trailers are in tail
 	tail    msg.Head
 	blocked bool // the response waits for a window or for room
-	rspDone bool
 	next    *h2Front
 }
 
 func newFrontH2(s *session) *frontH2 {
-	f := &frontH2{s: s, codec: h2.New(s.fe.h2Config(s)), idle: s.w.now}
-	s.w.headBuf = f.codec.AppendPreface(s.w.headBuf[:0])
+	f := &frontH2{s: s, codec: h2.New(s.fe.h2, &s.w.h2slab), idle: s.w.now}
+	s.w.headBuf = f.codec.AppendPreface(s.w.headBuf[:0], s.w.now)
 	s.write(s.w.headBuf)
 	s.arm(deadlineAfter(s.w.now, s.fe.cfg.Timeouts.HTTPRequest))
 	s.wake()
@@ -91,7 +92,7 @@ func (f *frontH2) feed(b []byte) []byte {
 			return nil
 		}
 		b = b[n:]
-		if ev.Kind == h2.None {
+		if ev.Kind == h2.EventNone {
 			if n == 0 {
 				return b
 			}
@@ -106,36 +107,33 @@ func (f *frontH2) feed(b []byte) []byte {
 
 func (f *frontH2) on(ev *h2.Event) {
 	switch ev.Kind {
-	case h2.Head:
+	case h2.EventHead:
 		f.onHead(ev)
-	case h2.Data:
-		if t := streamFront(ev.Stream); t != nil {
-			t.onData(ev)
-		} else {
-			f.codec.Consumed(ev.Stream, len(ev.Data))
-		}
-	case h2.Trailers:
-		if t := streamFront(ev.Stream); t != nil {
-			t.tail.CopyFrom(&f.s.w.inHead)
-			t.ended, t.trailed = true, true
-			t.pump()
-		}
-	case h2.Reset:
-		if t := streamFront(ev.Stream); t != nil {
-			t.onReset()
-		}
-	case h2.Window:
+	case h2.EventData:
+		streamFront(ev.Stream).onData(ev)
+	case h2.EventTrailers:
+		t := streamFront(ev.Stream)
+		t.tail.CopyFrom(&f.s.w.inHead)
+		t.ended, t.trailed = true, true
+		t.pump()
+	case h2.EventReset:
+		streamFront(ev.Stream).leave(causeClientClosed)
+	case h2.EventRefused:
+		f.refused(ev)
+	case h2.EventWindow, h2.EventSettings:
 		f.resumeBlocked()
 	}
 }
 
-func streamFront(st *h2.Stream) *h2Front {
-	if st == nil {
-		return nil
-	}
-	t, _ := st.User.(*h2Front)
-	return t
+// refused counts a request that the codec has answered with a reset.
+func (f *frontH2) refused(ev *h2.Event) {
+	f.s.w.stats.Answers[causeBadRequest.index]++
+	f.s.w.stats.Fail(stats.Failure{
+		UnixNano: f.s.w.wall, Frontend: f.s.fe.cfg.Name, Client: f.s.peer, Reason: causeBadRequest.word, Detail: ev.Cause.Reason,
+	})
 }
+
+func streamFront(st *h2.Stream) *h2Front { return st.User.(*h2Front) }
 
 // onHead begins an exchange.
 func (f *frontH2) onHead(ev *h2.Event) {
@@ -145,9 +143,17 @@ func (f *frontH2) onHead(ev *h2.Event) {
 	t.x = x
 	x.req.head.CopyFrom(&w.inHead)
 	f.live++
-	s.arm(mono.Never)
+	if ev.TooLarge {
+		x.refuse(causeHeadTooLarge)
+		return
+	}
 	if err := msg.VetRequest(&x.req.head); err != nil {
 		x.refuse(causeOf(err))
+		return
+	}
+	if s.w.overloaded() {
+		t.reset(h2.RefusedStream)
+		t.leave(causeNoFiles)
 		return
 	}
 	if ev.End {
@@ -182,7 +188,6 @@ func (t *h2Front) onData(ev *h2.Event) {
 	}
 	if len(ev.Data) > 0 {
 		t.body.Append(ev.Data)
-		t.f.held += len(ev.Data)
 	}
 	t.pump()
 }
@@ -206,7 +211,6 @@ func (t *h2Front) pump() {
 			return
 		}
 		t.body.Consume(n)
-		t.f.held -= n
 		t.f.codec.Consumed(t.stream, n)
 	}
 	if x != nil && t.ended && x.req.state == reqFlowing {
@@ -218,42 +222,58 @@ func (t *h2Front) pump() {
 	}
 }
 
+// dropBody throws away what the exchange does not want of the request.
 func (t *h2Front) dropBody() {
 	n := t.body.Len()
 	t.body.Reset()
-	t.f.held -= n
 	t.f.codec.Consumed(t.stream, n)
 }
 
-// onReset is called when the client has taken the stream back, or a fault in it ended it.
-func (t *h2Front) onReset() {
+// leave ends the stream and the exchange on it, whose client has gone.
+func (t *h2Front) leave(c *cause) {
 	x := t.x
-	t.x, t.stream.User = nil, nil
-	t.f.live--
+	t.forget()
 	if x != nil {
 		x.front = goneFront{}
-		x.abort(causeClientClosed)
+		x.abort(c)
 	}
-	t.recycle()
+	t.f.ended()
 }
 
-func (t *h2Front) recycle() {
-	t.f.held -= t.body.Len()
+// forget gives the stream back to the codec, which resets what is not whole.
+func (t *h2Front) forget() {
+	f := t.f
+	t.unblock()
+	t.x = nil
 	t.body.Reset()
-	t.next, t.f.free = t.f.free, t
+	f.codec.Forget(t.stream)
+	t.stream = nil
+	f.live--
+	t.next, f.free = f.free, t
 }
 
-// resumeBlocked lets exchanges go on whose client has opened a window or taken output.
-func (f *frontH2) resumeBlocked() {
-	if f.s.backlog() >= f.s.fe.bufferMax {
-		return
+func (t *h2Front) unblock() {
+	if t.blocked {
+		t.blocked = false
+		t.f.stalled--
 	}
-	f.codec.Walk(func(st *h2.Stream) {
-		if t := streamFront(st); t != nil && t.blocked && t.rspRoom() > 0 {
-			t.blocked = false
-			t.x.onRspRoom()
+}
+
+// resumeBlocked lets exchanges go on whose client has opened a window or taken output, in the order of their priority.
+func (f *frontH2) resumeBlocked() {
+	for f.s.backlog() < f.s.fe.bufferMax {
+		st := f.codec.NextWritable()
+		if st == nil {
+			return
 		}
-	})
+		t := streamFront(st)
+		t.unblock()
+		f.since = f.s.w.now
+		t.x.onRspRoom()
+		if f.s.has(buried) {
+			return
+		}
+	}
 }
 
 func (f *frontH2) onRoom() {
@@ -282,29 +302,16 @@ func (f *frontH2) rearm() {
 		return
 	}
 	d := f.codec.Deadline()
-	if d.IsZero() {
-		d = mono.Never
-	}
 	t := s.fe.cfg.Timeouts
 	switch {
 	case f.live == 0 && f.away:
 		d = min(d, deadlineAfter(s.w.now, t.ClientFin))
 	case f.live == 0:
 		d = min(d, deadlineAfter(f.idle, s.w.keepAlive(s.fe)))
-	case s.backlog() > 0 || f.anyBlocked():
-		d = min(d, deadlineAfter(s.w.now, t.Client))
+	case s.backlog() > 0 || f.stalled > 0:
+		d = min(d, deadlineAfter(f.since, t.Client))
 	}
 	s.arm(d)
-}
-
-// anyBlocked reports whether a response waits for the client's window.
-func (f *frontH2) anyBlocked() (any bool) {
-	f.codec.Walk(func(st *h2.Stream) {
-		if t := streamFront(st); t != nil && t.blocked {
-			any = true
-		}
-	})
-	return any
 }
 
 func (f *frontH2) onTimeout() {
@@ -313,12 +320,17 @@ func (f *frontH2) onTimeout() {
 		f.fail(err)
 		return
 	}
+	t := s.fe.cfg.Timeouts
+	if f.live > 0 && (f.stalled == 0 && s.backlog() == 0 || deadlineAfter(f.since, t.Client).After(s.w.now)) {
+		f.rearm()
+		return
+	}
 	if f.live == 0 {
 		if !f.away {
 			f.goAway()
 			return
 		}
-		f.close(false)
+		f.lastWord()
 		return
 	}
 	f.onClientTimeout()
@@ -330,26 +342,20 @@ func (f *frontH2) onClientTimeout() {
 		f.onGone()
 		return
 	}
-	w := f.s.w
 	f.codec.Walk(func(st *h2.Stream) {
-		if t := streamFront(st); t != nil && t.blocked {
-			x := t.x
-			t.x, st.User = nil, nil
-			f.live--
-			w.headBuf = f.codec.AppendReset(w.headBuf[:0], st, h2.Cancel)
-			f.s.write(w.headBuf)
-			x.front = goneFront{}
-			x.abort(causeClientTimeout)
-			t.recycle()
+		if t := streamFront(st); t.blocked {
+			t.leave(causeClientTimeout)
 		}
 	})
-	f.ended()
+	f.sendPending()
+	f.rearm()
 }
 
 // fail ends the connection because of what the client did.
 func (f *frontH2) fail(err *h2.Error) {
 	f.sendPending()
 	f.abortAll(causeBadRequest)
+	f.s.w.noteFault(f.s, err.Reason)
 	f.s.linger()
 }
 
@@ -360,32 +366,30 @@ func (f *frontH2) onGone() {
 }
 
 func (f *frontH2) abortAll(c *cause) {
+	f.away = true
 	f.codec.Walk(func(st *h2.Stream) {
-		if t := streamFront(st); t != nil {
-			x := t.x
-			t.x, st.User = nil, nil
-			t.body.Reset()
-			x.front = goneFront{}
-			x.abort(c)
-		}
+		t := streamFront(st)
+		x := t.x
+		t.forget()
+		x.front = goneFront{}
+		x.abort(c)
 	})
-	f.live = 0
+	f.codec.Close()
 }
 
-// goAway tells the client to open no more streams here (RFC 9113 section 6.8) and ends the connection when the last one
-// is done.
+// goAway tells the client to open no more streams here, and ends the connection when the last one is done. It takes two
+// GOAWAYs: the first refuses nothing, since requests may be on their way; the second says which the last one was
+// (RFC 9113 section 6.8).
 func (f *frontH2) goAway() {
 	if f.away {
 		return
 	}
 	f.away = true
 	w := f.s.w
-	w.headBuf = f.codec.AppendGoAway(w.headBuf[:0], h2.NoError)
+	w.headBuf = f.codec.AppendGoAway(w.headBuf[:0], h2.MaxStreamID, h2.NoError)
 	f.s.write(w.headBuf)
-	f.ended()
+	f.rearm()
 }
-
-func (f *frontH2) close(abort bool) { f.s.close(abort) }
 
 // ended is called when a stream has ended.
 func (f *frontH2) ended() {
@@ -398,9 +402,18 @@ func (f *frontH2) ended() {
 			f.goAway()
 			return
 		}
-		f.s.linger()
+		f.lastWord()
 		return
 	}
 	f.s.idle()
 	f.rearm()
+}
+
+// lastWord sends the second GOAWAY and ends the connection.
+func (f *frontH2) lastWord() {
+	w := f.s.w
+	w.headBuf = f.codec.AppendGoAway(w.headBuf[:0], f.codec.LastID(), h2.NoError)
+	f.s.write(w.headBuf)
+	f.codec.Close()
+	f.s.linger()
 }

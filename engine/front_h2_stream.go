@@ -1,19 +1,13 @@
 package engine
 
 import (
+	"weir/h2"
 	"weir/internal/msg"
-	"weir/internal/stub/h2"
 )
 
 func (t *h2Front) rspInterim(h *msg.Head) { t.send(h, false) }
 
 func (t *h2Front) rspHead(h *msg.Head, end bool) {
-	if t.x.rsp.tunnel && h.Status == 101 {
-		switchToStream(h)
-	}
-	if end {
-		t.rspDone = true
-	}
 	t.send(h, end)
 }
 
@@ -38,7 +32,6 @@ func (t *h2Front) rspData(p []byte) {
 
 func (t *h2Front) rspEnd(trailers *msg.Head) {
 	w := t.f.s.w
-	t.rspDone = true
 	if trailers != nil && len(trailers.Fields) > 0 {
 		w.headBuf = t.f.codec.AppendTrailers(w.headBuf[:0], t.stream, trailers)
 	} else {
@@ -52,7 +45,14 @@ func (t *h2Front) rspEnd(trailers *msg.Head) {
 func (t *h2Front) rspRoom() int {
 	n := min(t.f.codec.SendRoom(t.stream), t.f.s.fe.bufferMax-t.f.s.backlog())
 	if n <= 0 {
-		t.blocked = true
+		if !t.blocked {
+			t.blocked = true
+			t.f.stalled++
+			if t.f.stalled == 1 {
+				t.f.since = t.f.s.w.now
+			}
+		}
+		t.f.codec.Want(t.stream)
 		return 0
 	}
 	return n
@@ -62,7 +62,6 @@ func (t *h2Front) rspCut() { t.reset(h2.InternalError) }
 
 func (t *h2Front) reset(code h2.ErrCode) {
 	w := t.f.s.w
-	t.rspDone = true
 	w.headBuf = t.f.codec.AppendReset(w.headBuf[:0], t.stream, code)
 	t.f.s.write(w.headBuf)
 }
@@ -73,21 +72,11 @@ func (t *h2Front) reqTaken(int) {}
 
 func (t *h2Front) clientWaits() int { return t.f.s.backlog() }
 
-// released is called when the exchange is over. What is left of the request is not wanted: the client is told, without
-// an error (RFC 9113 section 8.1).
+// released is called when the exchange is over. What is left of the request is not wanted: forgetting the stream tells the
+// client, without an error (RFC 9113 section 8.1).
 func (t *h2Front) released() {
 	f := t.f
-	t.x = nil
-	if t.stream.User == t {
-		if !t.ended && t.rspDone {
-			t.reset(h2.NoError)
-		}
-		t.stream.User = nil
-		f.live--
-		if n := t.body.Len(); n > 0 {
-			f.codec.Consumed(t.stream, n)
-		}
-		t.recycle()
-	}
+	t.forget()
+	f.sendPending()
 	f.ended()
 }

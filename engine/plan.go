@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"weir/internal/config"
+	"weir/internal/limit"
 	"weir/internal/stats"
-	"weir/internal/stub/limit"
-	"weir/internal/stub/pool"
 	"weir/netio"
 	"weir/netio/tlsio"
+	"weir/pool"
 )
 
 // plan is a configuration made ready: what can fail (sockets, certificates) has been done, and what all workers share has
@@ -20,6 +20,7 @@ type plan struct {
 	cfg        *config.Config
 	generation uint64
 	global     *limit.Attachment
+	queues     clientQueues
 	frontends  map[string]*planFrontend
 	backends   map[string]*planBackend
 	sockets    map[netip.AddrPort]*sockets
@@ -29,17 +30,18 @@ type plan struct {
 // planFrontend is what the workers share about a frontend.
 type planFrontend struct {
 	limits *limit.Attachment
+	queues clientQueues
 	tls    map[netip.AddrPort]*tlsio.ServerConfig
 }
 
 // planBackend is what the workers share about a backend.
 type planBackend struct {
-	limits      *limit.Attachment
-	queue       *queue
-	secure      *tlsio.ClientConfig
-	sessions    *tlsio.SessionStore
-	sessionsMax int
-	servers     map[string]*sharedServer
+	limits                     *limit.Attachment
+	queue, connQueue, sslQueue *queue
+	secure                     *tlsio.ClientConfig
+	sessions                   *tlsio.SessionStore
+	sessionsMax                int
+	servers                    map[string]*sharedServer
 }
 
 // planBind is one listening address and whose it is.
@@ -64,7 +66,12 @@ func (e *Engine) prepare(cfg *config.Config) (p *plan, err error) {
 			p.closeOpened(e)
 		}
 	}()
-	p.global = e.shared.table.Attach(limit.LevelGlobal, "", cfg.Global.Limits)
+	p.global = e.attach(limit.Global, "", cfg.Global.Limits)
+	if e.plan != nil {
+		p.queues = e.plan.queues
+	} else {
+		p.queues = e.shared.clientQueues(p.global)
+	}
 	for _, b := range cfg.Backends {
 		if p.backends[b.Name], err = e.prepareBackend(b); err != nil {
 			return p, fmt.Errorf("backend %s: %w", b.Name, err)
@@ -93,24 +100,25 @@ func (e *Engine) closeSockets(s *sockets) {
 }
 
 func (e *Engine) prepareBackend(b *config.Backend) (*planBackend, error) {
-	pb := &planBackend{limits: e.shared.table.Attach(limit.LevelBackend, b.Name, b.Limits), servers: map[string]*sharedServer{}}
+	pb := &planBackend{limits: e.attach(limit.Backend, b.Name, b.Limits), servers: map[string]*sharedServer{}}
 	var old *planBackend
 	if e.plan != nil {
 		old = e.plan.backends[b.Name]
 	}
 	if old != nil {
-		pb.queue = old.queue
+		pb.queue, pb.connQueue, pb.sslQueue = old.queue, old.connQueue, old.sslQueue
 	} else {
-		pb.queue = e.shared.newQueue(b)
+		a := pb.limits
+		pb.queue = e.shared.newQueue(a.Places, waitExchanges, 0, false)
+		pb.connQueue = e.shared.newAxisQueue(a, a.Conn, waitExchanges, limit.MaxConn)
+		pb.sslQueue = e.shared.newAxisQueue(a, a.SSLConn, waitExchanges, limit.MaxSSLConn)
 	}
+	policy := pool.PolicyOf(b)
 	for _, s := range b.Servers {
 		if old != nil && old.servers[s.Name] != nil {
 			pb.servers[s.Name] = old.servers[s.Name]
-			continue
-		}
-		pb.servers[s.Name] = &sharedServer{
-			inflight: e.shared.table.NewCount(int64(s.MaxConn)),
-			pool:     pool.NewShared(len(e.shared.workers)),
+		} else {
+			pb.servers[s.Name] = e.newSharedServer(pb, s, &policy)
 		}
 	}
 	if !b.TLS.Enabled {
@@ -122,9 +130,24 @@ func (e *Engine) prepareBackend(b *config.Backend) (*planBackend, error) {
 	return pb, err
 }
 
+// newSharedServer makes what the workers share of a server. A request that may go to any server waits in the backend's
+// queue for whichever has room first; one that is tied to this server waits in its own.
+func (e *Engine) newSharedServer(pb *planBackend, s *config.Server, policy *pool.Policy) *sharedServer {
+	sh := &sharedServer{inflight: limit.NewCount(s.MaxConn), pool: pool.NewShared(policy, len(e.shared.workers))}
+	sh.queue = e.shared.newQueue(pb.limits.Places, waitExchanges, 0, false)
+	sh.queue.Add(sh.inflight)
+	pb.queue.Add(sh.inflight)
+	return sh
+}
+
 func (e *Engine) prepareFrontend(p *plan, f *config.Frontend) error {
-	pf := &planFrontend{limits: e.shared.table.Attach(limit.LevelFrontend, f.Name, f.Limits), tls: map[netip.AddrPort]*tlsio.ServerConfig{}}
+	pf := &planFrontend{limits: e.attach(limit.Frontend, f.Name, f.Limits), tls: map[netip.AddrPort]*tlsio.ServerConfig{}}
 	p.frontends[f.Name] = pf
+	if e.plan != nil && e.plan.frontends[f.Name] != nil {
+		pf.queues = e.plan.frontends[f.Name].queues
+	} else {
+		pf.queues = e.shared.clientQueues(pf.limits)
+	}
 	for _, b := range f.Binds {
 		if b.TLS != nil {
 			sc, err := e.serverTLS(b)
@@ -172,7 +195,7 @@ func keepAliveOf(t *config.Timeouts) netio.KeepAlive {
 // sessions, connections and pools; the others get new ones, and the old finish what they have.
 func (w *worker) apply(p *plan) {
 	old := w.view
-	w.view = view{generation: p.generation, global: p.global}
+	w.view = view{generation: p.generation, global: p.global, queues: p.queues}
 	for _, b := range p.cfg.Backends {
 		w.view.backends = append(w.view.backends, w.applyBackend(p, b, &old))
 	}
@@ -199,10 +222,10 @@ func (w *worker) applyFrontend(p *plan, f *config.Frontend, old *view) *frontend
 		fe.cfg = f
 	}
 	pf := p.frontends[f.Name]
-	fe.limits, fe.secure = pf.limits, pf.tls
-	fe.bufferMax = bufferMaxOf(f.Limits)
+	fe.limits, fe.queues, fe.secure = pf.limits, pf.queues, pf.tls
+	fe.bufferMax = bufferMaxOf(pf.limits)
+	fe.h2 = frontH2Config(f, fe.bufferMax)
 	fe.viaRequest = viaOf(f.Via)
-	fe.altSvc = altSvcOf(f)
 	fe.routes = fe.routes[:0:0]
 	for _, r := range f.Routes {
 		be := w.view.backend(r.Backend.Name)
@@ -225,11 +248,12 @@ func (w *worker) applyBackend(p *plan, b *config.Backend, old *view) *backend {
 		be = o
 	}
 	be.cfg, be.limits, be.secure, be.timeouts = b, pb.limits, pb.secure, b.Timeouts
-	be.bufferMax = bufferMaxOf(b.Limits)
+	be.bufferMax = bufferMaxOf(pb.limits)
 	be.replayMax = be.bufferMax / 2
-	be.maxRetries = b.Limits.MaxRetries
-	be.policy = policyOf(b)
-	be.useQueue(pb.queue)
+	be.maxRetries = int(pb.limits.Retries.Max())
+	be.policy = pool.PolicyOf(b)
+	be.h2 = backH2Config(b, be.bufferMax)
+	be.queue, be.connQueue, be.sslQueue = pb.queue, pb.connQueue, pb.sslQueue
 	before := be.servers
 	be.servers = nil
 	for _, s := range b.Servers {
@@ -250,19 +274,18 @@ func (w *worker) applyServer(be *backend, s *config.Server, sh *sharedServer, be
 				srv.weight = s.Weight
 			}
 			srv.cfg = s
-			srv.shard.SetPolicy(&be.policy)
-			srv.streams.SetPolicy(&be.policy)
+			srv.cells.Limit = int64(s.MaxConn)
+			srv.shard.SetPolicy(&be.policy, func(c *backConn, why stats.Cause) { c.end(why, false) })
 			return srv
 		}
 	}
-	srv := &server{be: be, w: w, cfg: s, shared: sh, addr: s.Addr, weight: s.Weight, cookie: s.Name}
+	srv := &server{be: be, w: w, cfg: s, shared: sh, queue: sh.queue, addr: s.Addr, weight: s.Weight, cookie: s.Name}
 	srv.cells = w.stats.Server(be.cfg.Name, s.Name)
 	srv.cells.Limit = int64(s.MaxConn)
 	srv.cells.State = stats.StateReady
 	srv.hash = hashBytes([]byte(be.cfg.Name + "/" + s.Name))
 	srv.shard = pool.New[*backConn](&be.policy, sh.pool, w.id)
-	srv.streams = pool.NewStreams[*backConn](&be.policy)
-	srv.backoff = pool.NewBackoff(be.cfg.MaxErrors)
+	srv.streams = pool.NewStreams[*backConn]()
 	srv.setAddr(s.Addr)
 	return srv
 }
@@ -286,10 +309,6 @@ func (w *worker) applyListeners(p *plan, old *view) {
 			w.k.Watch(fd, l.token)
 		}
 		l.bind, l.fe = b.bind, w.view.frontend(b.frontend.Name)
-		l.clearProto = stats.H1
-		if b.bind.TLS == nil && slices.Contains(b.bind.ALPN, "h2") && !slices.Contains(b.bind.ALPN, "http/1.1") {
-			l.clearProto = stats.H2
-		}
 		w.view.listeners = append(w.view.listeners, l)
 	}
 	for _, l := range old.listeners {
@@ -311,16 +330,4 @@ func (w *worker) closeListener(l *listener) {
 	w.wheel.Disarm(&l.retry)
 	w.k.Unwatch(l.fd)
 	w.k.Close(l.fd)
-}
-
-// policyOf is a backend's pool policy.
-func policyOf(b *config.Backend) pool.Policy {
-	return pool.Policy{
-		LowConn:    b.PoolLowConn,
-		MaxConn:    b.PoolMaxConn,
-		PurgeDelay: b.PoolPurgeDelay,
-		WarmConn:   b.PoolWarmConn,
-		MaxReuse:   b.MaxReuse,
-		MaxAge:     b.PoolMaxAge,
-	}
 }

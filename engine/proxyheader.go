@@ -7,8 +7,7 @@ import (
 	"weir/netio"
 )
 
-// readProxyHeader collects the PROXY header that a listener with accept-proxy demands, and reports whether the session can
-// go on. It never reads a byte behind the header: those are TLS's or HTTP's.
+// readProxyHeader collects the PROXY header that a listener with accept-proxy demands, and reports whether it is complete. It never reads a byte behind the header: those are TLS's or HTTP's.
 func (s *session) readProxyHeader() bool {
 	for s.has(canRead) {
 		need, err := proxyproto.Need(s.pending())
@@ -38,7 +37,7 @@ func (s *session) readProxyHeader() bool {
 	return false
 }
 
-// proxied takes over what the header says and starts what comes next.
+// proxied takes over what the header says.
 func (s *session) proxied() bool {
 	h, err := proxyproto.Parse(s.pending())
 	s.in.Reset()
@@ -49,12 +48,7 @@ func (s *session) proxied() bool {
 	if !h.Local {
 		s.peer, s.local = h.Source, h.Destination
 	}
-	if s.bind.TLS != nil {
-		s.beginHandshake()
-		return false
-	}
-	s.begin(stats.H1)
-	return false
+	return true
 }
 
 // sendProxyHeader tells the server whose connection this is. The connection is private: it is one client's.

@@ -142,7 +142,7 @@ func (x *exchange) end(c *cause) {
 	}
 	x.w.wheel.Disarm(&x.timer)
 	x.req.replay.drop()
-	x.way.tokens.release(x)
+	x.way.tokens.release()
 	x.place = placeEnded
 	x.s.fe.cells.InFlight--
 	x.count()

@@ -79,14 +79,21 @@ func (x *exchange) retryOrAnswer(c *cause) {
 	x.way.fresh = c.retry == retryReplay || c.retry == retryAnyway
 	x.req.ended = false
 	x.req.replay.again()
-	if c.retry == retryConnect {
-		x.way.avoid = x.way.server
-		if x.way.retries >= x.way.backend.maxRetries {
-			x.elsewhere()
-			return
-		}
+	if c.retry == retryConnect && x.way.retries >= x.way.backend.maxRetries {
+		x.elsewhere()
+		return
 	}
 	x.seek()
+}
+
+// elsewhere sends the exchange to another server, if there is one: the last try after failed connects.
+func (x *exchange) elsewhere() {
+	if t := x.way.tokens.server; t != nil {
+		x.way.tokens.server = nil
+		t.Release()
+	}
+	x.way.avoid, x.way.sticky, x.s.hold.server = x.way.server, false, nil
+	x.toServer()
 }
 
 // mayRetry applies the cause's rule to this exchange.

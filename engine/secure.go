@@ -48,21 +48,9 @@ func (c *conn) flushTLS() bool {
 	}
 }
 
-// handshakesPerTurn bounds the handshakes that are begun in one turn, so that a storm of new clients does not keep
-// established ones waiting: each costs as much as a hundred requests.
-const handshakesPerTurn = 8
-
-// beginHandshake starts TLS on an accepted connection, if the limits let it start now.
-func (s *session) beginHandshake() {
-	s.stage = stageHandshake
-	if !s.mayShake() {
-		return
-	}
-	s.startTLS()
-}
-
-// startTLS begins the handshake that was admitted.
+// startTLS begins the handshake of a session that the limits have let in.
 func (s *session) startTLS() {
+	s.stage = stageHandshake
 	s.tls = s.w.tls.Server(int(s.fd), s.fe.secure[s.bind.Address])
 	if s.has(peerClosed | hungUp) {
 		s.tls.Ready(netio.PeerClosed)
@@ -72,9 +60,6 @@ func (s *session) startTLS() {
 
 // shakeHands goes on with the handshake and reports whether the session serves now.
 func (s *session) shakeHands() bool {
-	if s.tls == nil { // waits for its turn
-		return false
-	}
 	done, io, err := s.tls.Handshake()
 	if !done {
 		if err == nil && io == netio.Again {
@@ -88,7 +73,6 @@ func (s *session) shakeHands() bool {
 	}
 	st := s.tls.State()
 	s.secure = &secureFacts{version: tlsVersionWord(st.Version), resumed: st.Resumed}
-	s.hold.tokens.shook(s)
 	proto := stats.H1
 	if st.ALPN == "h2" {
 		proto = stats.H2
@@ -102,6 +86,18 @@ func (s *session) shakeHands() bool {
 	s.markDirty()
 	s.begin(proto)
 	return s.stage == stageServing
+}
+
+// refuseTLS ends a connection whose handshake may not begin, with an alert in the clear (RFC 8446 section 6.2).
+func (s *session) refuseTLS(c *cause) {
+	s.w.stats.Answers[c.index]++
+	s.fe.cells.HandshakeFailures[s.proto]++
+	s.w.stats.Fail(stats.Failure{UnixNano: s.w.wall, Frontend: s.fe.cfg.Name, Client: s.peer, Reason: c.word})
+	s.tls = s.w.tls.Server(int(s.fd), s.fe.secure[s.bind.Address])
+	s.tls.Refuse()
+	s.tls.Flush()
+	s.stage = stageLinger
+	s.linger()
 }
 
 // endTLS says goodbye before the connection's end: without it the client cannot tell a whole stream from a cut one.
@@ -128,7 +124,7 @@ func (c *backConn) sni() string {
 	t := &c.srv.be.cfg.TLS
 	switch t.SNI {
 	case config.SNIHost:
-		return c.key.SNI
+		return c.node.Key().SNI
 	case config.SNIFixed:
 		return t.SNIName
 	}

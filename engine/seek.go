@@ -2,10 +2,8 @@ package engine
 
 import (
 	"weir/internal/config"
-	"weir/internal/mono"
 	"weir/internal/msg"
-	"weir/internal/stats"
-	"weir/internal/stub/pool"
+	"weir/pool"
 )
 
 // seek finds a server connection for an exchange whose server is chosen and whose tokens are held. The order is the
@@ -19,54 +17,25 @@ func (x *exchange) seek() {
 		return
 	}
 	x.way.need = x.connectionNeed()
-	if x.way.need != needNew && !x.private() {
+	if x.way.need != pool.Never && !x.private() {
 		if c := srv.take(x); c != nil {
 			c.carry(x)
 			return
 		}
 	}
-	x.place = placeWaiting
 	srv.await(x)
-	srv.openFor(x)
+	if x.askTakeover() {
+		return
+	}
+	x.dialStep(stepDialRate)
 }
 
-// need says which connections may carry an exchange.
-type need uint8
-
-const (
-	needAny    need = iota // idle or multiplexed
-	needProven             // idle, has carried a complete exchange
-	needNew                // one that has carried none
-)
-
-// connectionNeed is behaviour section 4's table for this exchange: the mode's columns as effective in the configuration.
-func (x *exchange) connectionNeed() need {
-	b := x.way.backend.cfg
-	m := x.req.head.Method
+// connectionNeed is the reuse mode's word on this exchange (behaviour section 4).
+func (x *exchange) connectionNeed() pool.Need {
 	if x.way.fresh {
-		return needNew
+		return pool.Never
 	}
-	switch b.ReuseMethods {
-	case config.ReuseMethodsNone:
-		return needNew
-	case config.ReuseMethodsSafe:
-		if !m.Safe() {
-			return needNew
-		}
-	case config.ReuseMethodsIdempotent:
-		if !m.Idempotent() {
-			return needNew
-		}
-	}
-	if x.firstRequest {
-		switch b.ReuseFirst {
-		case config.ReuseFirstNever:
-			return needNew
-		case config.ReuseFirstProven:
-			return needProven
-		}
-	}
-	return needAny
+	return x.way.backend.policy.Admit(x.req.head.Method, x.firstRequest)
 }
 
 // private reports whether only a connection of the session's own may carry the exchange: the backend shares none, or an
@@ -92,7 +61,7 @@ func (x *exchange) ownConnection() *backConn {
 
 // carry puts the exchange on the connection.
 func (c *backConn) carry(x *exchange) {
-	c.exchanges++
+	c.node.Recycle.Use()
 	if c.h2 != nil {
 		c.h2.carry(x)
 		return
@@ -124,14 +93,13 @@ func (x *exchange) onConnectTimeout() {
 
 // await lines x up for the next connection to srv that fits.
 func (srv *server) await(x *exchange) {
-	x.way.next = nil
+	x.way.next, x.way.awaiting = nil, true
 	if srv.lastWaiting == nil {
 		srv.firstWaiting = x
 	} else {
 		srv.lastWaiting.way.next = x
 	}
 	srv.lastWaiting = x
-	x.arm(srv.be.timeouts.Connect)
 }
 
 // unawait takes x out of the line.
@@ -149,19 +117,19 @@ func (srv *server) unawait(x *exchange) {
 		if srv.lastWaiting == y {
 			srv.lastWaiting = prev
 		}
-		y.way.next = nil
+		y.way.next, y.way.awaiting = nil, false
 		return
 	}
 }
 
 // opened is called when a new connection stands. It serves the exchange that it was opened for, if that one still waits.
 func (srv *server) opened(c *backConn, x *exchange) {
-	if x != nil && x.place == placeWaiting {
+	srv.shard.Established(&c.node)
+	if x != nil && x.way.awaiting && x.way.server == srv {
 		srv.unawait(x)
 		c.carry(x)
 		return
 	}
-	c.exchanges = 0
 	srv.idle(c)
 }
 
@@ -178,7 +146,8 @@ func (srv *server) idle(c *backConn) {
 	}
 	if c.owner != nil {
 		c.count(gaugePrivate)
-		c.watchIdle()
+		c.arm(c.node.Recycle.Rest(c.w.now))
+		c.rest()
 		return
 	}
 	srv.put(c)
@@ -193,7 +162,7 @@ func (srv *server) waiterFor(c *backConn) *exchange {
 			}
 			continue
 		}
-		if !x.private() && x.mayRide(c) && x.poolKey() == c.key {
+		if !x.private() && x.mayRide(c) && x.poolKey() == c.node.Key() {
 			return x
 		}
 	}
@@ -203,36 +172,12 @@ func (srv *server) waiterFor(c *backConn) *exchange {
 // mayRide reports whether the reuse mode lets x use c, which is idle.
 func (x *exchange) mayRide(c *backConn) bool {
 	switch x.way.need {
-	case needAny:
+	case pool.Any:
 		return true
-	case needProven:
-		return c.proven
+	case pool.Proven:
+		return c.node.Proven()
 	}
-	return c.exchanges == 0
-}
-
-// openFor opens a connection for an exchange.
-func (srv *server) openFor(x *exchange) {
-	why := stats.WhyDemand
-	if x.way.retried != nil {
-		why = stats.WhyRetry
-	}
-	var owner *session
-	if x.private() {
-		owner = x.s
-		if why == stats.WhyDemand {
-			why = stats.WhyPrivate
-		}
-	}
-	if cause := srv.dial(x, x.poolKey(), owner, why); cause != nil && x.place == placeWaiting {
-		srv.unawait(x)
-		x.retryOrAnswer(cause)
-	}
-}
-
-// deadlineOfConnect is when a connect that begins now has failed.
-func (srv *server) deadlineOfConnect(now mono.Time) mono.Time {
-	return deadlineAfter(now, srv.be.timeouts.Connect)
+	return c.node.Recycle.Uses() == 0
 }
 
 // poolKey is all that makes two server connections of one server different (behaviour section 4).

@@ -3,14 +3,15 @@ package engine
 import (
 	"net/netip"
 
+	"weir/h2"
 	"weir/internal/config"
+	"weir/internal/limit"
 	"weir/internal/mono"
 	"weir/internal/msg"
 	"weir/internal/stats"
-	"weir/internal/stub/limit"
-	"weir/internal/stub/pool"
 	"weir/netio"
 	"weir/netio/tlsio"
+	"weir/pool"
 )
 
 // backend is a [backend.NAME] on one worker.
@@ -20,9 +21,12 @@ type backend struct {
 	cells      *stats.Backend
 	limits     *limit.Attachment // counted over all workers
 	queue      *queue            // exchanges that wait for a server with room
+	connQueue  *queue            // exchanges that wait for max-conn
+	sslQueue   *queue            // exchanges that wait for max-ssl-conn
 	servers    []*server
 	timeouts   *config.Timeouts
 	policy     pool.Policy
+	h2         *h2.Config
 	secure     *tlsio.ClientConfig // nil: cleartext
 	bufferMax  int
 	replayMax  int // request body held for a retry
@@ -53,10 +57,9 @@ type server struct {
 
 	shard   *pool.Shard[*backConn]
 	streams *pool.Streams[*backConn] // open h2 connections
-	backoff pool.Backoff
-	conns   int  // of this worker, in any stage
-	retired bool // no longer in the configuration, or its address has changed: what is left finishes
-	noH2    bool // ALPN has chosen HTTP/1.1 before: no second stream is promised
+	queue   *queue                   // exchanges that can go to no other server
+	retired bool                     // no longer in the configuration, or its address has changed: what is left finishes
+	noH2    bool                     // ALPN has chosen HTTP/1.1 before: no second stream is promised
 
 	firstWaiting, lastWaiting *exchange // for a connection, in order
 }
@@ -64,6 +67,7 @@ type server struct {
 // sharedServer is what the workers share about a server: counters only.
 type sharedServer struct {
 	inflight *limit.Count // requests in flight; its maximum is the server's max-conn
+	queue    *queue
 	pool     *pool.Shared
 }
 
@@ -74,7 +78,9 @@ func (srv *server) load() int64 { return srv.shared.inflight.Current() }
 func (srv *server) hasIdle() bool { return srv.shard.Len() > 0 || srv.streams.Free() > 0 }
 
 // reachable reports whether connecting is worth trying: not while consecutive errors hold it back.
-func (srv *server) reachable() bool { return srv.hasIdle() || srv.backoff.Allowed(srv.w.now) }
+func (srv *server) reachable() bool {
+	return srv.hasIdle() || srv.shared.pool.Backoff.Allowed(srv.w.now)
+}
 
 // effectiveWeight grows to the configured weight over slow-start.
 func (srv *server) effectiveWeight(now mono.Time) int {
@@ -97,56 +103,41 @@ func (be *backend) spin() int {
 
 // take returns an idle connection, or a multiplexed one with a free stream, that x may use.
 func (srv *server) take(x *exchange) *backConn {
-	key, need := x.poolKey(), pool.Any
-	if x.way.need == needProven {
-		need = pool.Proven
-	}
-	if c, ok := srv.streams.Pick(key, need); ok {
+	key := x.poolKey()
+	if c, ok := srv.streams.Pick(key, x.way.need, srv.w.now); ok {
 		return c
 	}
-	for {
-		c, ok := srv.shard.Take(key, need, srv.w.now)
-		if !ok {
-			return nil
-		}
-		if cause, over := c.over(); over {
-			c.end(cause, false)
-			continue
-		}
+	if c, ok := srv.shard.Take(key, x.way.need, srv.w.now); ok {
 		return c
 	}
+	return nil
 }
 
 // put gives an idle connection to the pool, which may refuse it or give up another.
 func (srv *server) put(c *backConn) {
-	if c.h2 != nil {
-		c.count(c.idleGauge())
-		return
-	}
+	srv.streams.Remove(&c.node)
 	evicted, cause, ok := srv.shard.Put(&c.node, srv.w.now)
 	if evicted != nil {
-		evicted.end(stats.Cause(cause), false)
+		evicted.end(cause, false)
 	}
 	if !ok {
-		if c.stage != backClosed {
-			c.end(stats.Cause(cause), false)
-		}
+		c.end(cause, false)
 		return
 	}
 	c.count(c.idleGauge())
-	c.watchIdle()
+	c.arm(mono.Never)
+	c.rest()
 }
 
 func (c *backConn) idleGauge() connGauge {
-	if c.proven {
+	if c.node.Proven() {
 		return gaugeIdleSafe
 	}
 	return gaugeIdleFresh
 }
 
-// watchIdle arms the idle connection's own end: its age or the server's hint.
-func (c *backConn) watchIdle() {
-	c.arm(c.recycle.Deadline(c.w.now))
+// rest gives back what an idle connection does not need, and looks at what may have come meanwhile.
+func (c *backConn) rest() {
 	if c.tls != nil {
 		c.tls.Idle()
 	}
@@ -155,13 +146,12 @@ func (c *backConn) watchIdle() {
 	}
 }
 
-// over reports whether the connection has carried enough or lived long enough.
+// over reports whether the connection may carry nothing further, and why.
 func (c *backConn) over() (stats.Cause, bool) {
 	if c.srv.retired || c.epoch != c.srv.epoch || c.srv.state >= stats.StateDown {
 		return stats.CauseDrain, true
 	}
-	cause, over := c.recycle.Over(c.exchanges, c.w.now)
-	return stats.Cause(cause), over
+	return c.node.Recycle.Over(c.w.now)
 }
 
 // lastExchange reports whether the connection will be closed after the exchange that is about to be sent, so that the
@@ -171,39 +161,38 @@ func (c *backConn) lastExchange() bool {
 	return over
 }
 
-// expire ends an idle connection whose time has come.
+// expire ends an idle private connection whose time has come. Shared ones are the pool's.
 func (c *backConn) expire() {
 	if cause, over := c.over(); over {
 		c.end(cause, false)
-		return
 	}
-	c.watchIdle()
 }
 
 // hint takes the server's Keep-Alive field into account (RFC 2068 section 19.7.1).
 func (c *backConn) hint(h *msg.Head) {
 	for i := range h.Fields {
 		if f := &h.Fields[i]; f.ID == msg.FieldKeepAlive {
-			c.recycle.Hint(h.Bytes(f.Value))
+			c.node.Recycle.Hint(h.Bytes(f.Value))
 		}
 	}
 }
 
 // forget takes the connection out of whatever holds it. It is called once, at the end.
 func (srv *server) forget(c *backConn) {
-	srv.conns--
-	srv.shard.Remove(&c.node)
-	srv.streams.Remove(c)
+	srv.streams.Remove(&c.node)
+	srv.shard.Closed(&c.node, srv.w.now)
 }
 
 // connectOK is called when a connection stands.
-func (srv *server) connectOK(now mono.Time) { srv.backoff.Success() }
+func (srv *server) connectOK(now mono.Time) { srv.shared.pool.Backoff.Success() }
 
 // connectFailed is called when one did not come to be.
-func (srv *server) connectFailed(now mono.Time) { srv.backoff.Failure(now, &srv.w.rand) }
+func (srv *server) connectFailed(now mono.Time) {
+	srv.shared.pool.Backoff.Failure(now, srv.w.rand.next())
+}
 
 // responded is called when a final response has begun; it ends a run of errors.
-func (srv *server) responded() { srv.backoff.Success() }
+func (srv *server) responded() { srv.shared.pool.Backoff.Success() }
 
 // failed counts an exchange that failed on the server's side. A connection that was stale says nothing about the server.
 func (srv *server) failed(c *cause) {
@@ -211,7 +200,7 @@ func (srv *server) failed(c *cause) {
 		return
 	}
 	srv.cells.Errors[stats.ErrorResponse]++
-	srv.backoff.Failure(srv.w.now, &srv.w.rand)
+	srv.shared.pool.Backoff.Failure(srv.w.now, srv.w.rand.next())
 }
 
 // dial opens a connection. It returns why it could not, or nil; x is whom it is for, nil when it is to be kept warm.
@@ -219,44 +208,59 @@ func (srv *server) dial(x *exchange, key pool.Key, owner *session, why stats.Why
 	if !srv.addr.IsValid() {
 		return causeNoServer
 	}
-	c := &backConn{srv: srv, key: key, owner: owner, why: why, openedAt: srv.w.now, epoch: srv.epoch}
-	if cause := c.tokens.take(srv, x); cause != nil {
+	w := srv.w
+	c := &backConn{srv: srv, owner: owner, why: why, openedAt: w.now, epoch: srv.epoch}
+	fd, cause := c.connect(srv.optionsFor(x))
+	if cause != nil {
 		return cause
 	}
-	opts := srv.optionsFor(x)
-	fd, io := srv.w.k.Connect(opts)
-	if io != netio.OK && io != netio.Again {
-		c.tokens.release(c)
-		srv.cells.Errors[stats.ErrorConnect]++
-		srv.connectFailed(srv.w.now)
-		if io == netio.NoFiles {
-			srv.w.relieve()
-			return causeNoFiles
-		}
-		return causeConnectFailed
+	key.Owner = 0
+	if owner != nil {
+		key.Owner = owner.id
+	}
+	c.node.Init(c, key)
+	c.node.Recycle = srv.be.policy.NewRecycle(w.now, w.rand.next())
+	c.node.Stays = srv.be.secure != nil
+	if !w.adopt(&c.conn, fd, c) {
+		c.tokens.release()
+		return causeNoFiles
 	}
 	if x != nil {
 		c.wanted = x.token
-	}
-	c.recycle = srv.be.policy.NewRecycle(srv.w.now, srv.w.rand.next())
-	c.node.Init(c, key)
-	if !srv.w.adopt(&c.conn, fd, c) {
-		c.tokens.release(c)
-		return causeNoFiles
+		c.tokens.takeFrom(&x.way.tokens)
 	}
 	c.clear(canWrite)
 	c.set(opening)
-	srv.conns++
 	srv.cells.Opened[why]++
+	srv.shard.Connecting(&c.node, why == stats.WhyWarm)
 	c.count(gaugeConnecting)
 	if owner != nil {
 		owner.hold.private = append(owner.hold.private, c)
 	}
-	c.arm(srv.deadlineOfConnect(srv.w.now))
-	if io == netio.OK {
-		c.wake()
-	}
+	c.arm(deadlineAfter(w.now, srv.be.timeouts.Connect))
 	return nil
+}
+
+// connect takes a descriptor from the servers' budget and starts the connect.
+func (c *backConn) connect(o *netio.ConnectOptions) (fd int, why *cause) {
+	srv := c.srv
+	budget := srv.w.shared.fds.Server
+	if !budget.TryAcquire() && !(srv.w.relieve() && budget.TryAcquire()) {
+		return 0, causeNoFiles
+	}
+	c.tokens.fd = budget
+	fd, io := srv.w.k.Connect(o)
+	if io == netio.OK || io == netio.Again {
+		return fd, nil
+	}
+	c.tokens.release()
+	srv.cells.Errors[stats.ErrorConnect]++
+	srv.connectFailed(srv.w.now)
+	if io == netio.NoFiles {
+		srv.w.relieve()
+		return 0, causeNoFiles
+	}
+	return 0, causeConnectFailed
 }
 
 // optionsFor is how a connection for x is opened: with the client's own address if the backend is transparent.
@@ -303,7 +307,7 @@ func (x *exchange) makePrivate() {
 	c := b.server()
 	c.count(gaugeNone)
 	c.owner = x.s
-	c.key.Owner = x.s.id
+	c.srv.shard.Private(&c.node, x.s.id)
 	c.count(gaugeUsed)
 	x.s.hold.private = append(x.s.hold.private, c)
 }

@@ -56,7 +56,7 @@ func (srv *server) movedTo(a netip.AddrPort) {
 // setMaxConn changes how many requests may be in flight, over all workers.
 func (srv *server) setMaxConn(n int) {
 	srv.cells.Limit = int64(n)
-	srv.shared.inflight.SetMax(int64(n))
+	srv.shared.inflight.SetMax(n)
 }
 
 // showState is the state as an operator sees it now, slow start and backoff included.
@@ -64,7 +64,7 @@ func (srv *server) showState() stats.ServerState {
 	switch {
 	case srv.state != stats.StateReady:
 		return srv.state
-	case !srv.backoff.Allowed(srv.w.now):
+	case !srv.shared.pool.Backoff.Allowed(srv.w.now):
 		return stats.StateBackoff
 	case srv.effectiveWeight(srv.w.now) < srv.weight:
 		return stats.StateSlowStart

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"weir/internal/config"
+	"weir/internal/limit"
 	"weir/internal/mono"
 	"weir/internal/msg"
 	"weir/internal/stats"
@@ -14,7 +15,7 @@ import (
 // session is one client connection over TCP: its transport, what is known of the client, and the mux of the protocol that
 // it speaks. It is at most one worker's for its whole life.
 //
-//	accepted ──► proxyHeader ──► handshake ──► (h1 | h2) ──► linger ──► closed
+//	accepted ──► admission ──► proxyHeader ──► handshake ──► (h1 | h2) ──► linger ──► closed
 //	        └────────┴──────────────┴────── what the listener does not ask for is skipped
 type session struct {
 	conn
@@ -32,6 +33,7 @@ type session struct {
 	h1 frontH1
 	h2 *frontH2
 
+	gates  gates
 	hold   sessionHold
 	secure *secureFacts // nil on cleartext
 }
@@ -40,7 +42,8 @@ type session struct {
 type sessionStage uint8
 
 const (
-	stageProxy     sessionStage = iota // exactly when the PROXY header is not complete
+	stageAdmission sessionStage = iota // exactly when a limit has not let it in yet
+	stageProxy                         // exactly when the PROXY header is not complete
 	stageHandshake                     // exactly when the TLS handshake is under way
 	stageServing                       // exactly when a mux reads requests
 	stageLinger                        // exactly when we have sent our last and read only to let the client read it
@@ -49,22 +52,28 @@ const (
 
 // sessionHold is what ties a session to servers: its private connections, and the server that it must stay with.
 type sessionHold struct {
-	private []*backConn // connections that only this session may use
-	server  *server     // multiplex = false: where its exchanges go
-	tokens  sessionTokens
-	routed  []*backend // backends that counted this session's first exchange
-	ntlm    bool       // connections are tied to an identity from here on
+	private []*backConn      // connections that only this session may use
+	server  *server          // multiplex = false: where its exchanges go
+	routed  []*stats.Backend // backends that have counted this session
+	ntlm    bool             // connections are tied to an identity from here on
 }
 
 // onReadable implements connOwner.
 func (s *session) onReadable() {
-	if s.stage == stageProxy && !s.readProxyHeader() {
+	if s.stage == stageProxy {
+		if s.readProxyHeader() {
+			s.admit()
+		}
 		return
 	}
 	if s.stage == stageHandshake && !s.shakeHands() {
 		return
 	}
 	switch {
+	case s.stage == stageAdmission:
+		if s.has(peerClosed | hungUp) {
+			s.close(true)
+		}
 	case s.stage == stageLinger:
 		s.discard()
 	case s.stage != stageServing:
@@ -93,6 +102,8 @@ func (s *session) onRoom() {
 // onTimeout implements connOwner.
 func (s *session) onTimeout() {
 	switch {
+	case s.stage == stageAdmission:
+		s.onAdmissionTimeout()
 	case s.stage != stageServing:
 		s.close(false)
 	case s.h2 != nil:
@@ -179,8 +190,7 @@ func (s *session) close(abort bool) {
 		c.sessionEnded()
 	}
 	s.hold.private = nil
-	s.hold.tokens.release(s)
-	s.fe.sessionClosed(s)
+	s.gates.release(s.w)
 }
 
 // localAddr is the address that the client connected to.
@@ -228,6 +238,8 @@ func (s *session) row() stats.Session {
 // stateWord is what the session is about, in one word.
 func (s *session) stateWord() string {
 	switch {
+	case s.stage == stageAdmission:
+		return "queued"
 	case s.stage == stageProxy || s.stage == stageHandshake:
 		return "handshake"
 	case s.stage == stageLinger:
@@ -282,21 +294,15 @@ func (w *worker) acceptFrom(l *listener) {
 // openSession makes an accepted descriptor a session.
 func (w *worker) openSession(l *listener, fd int, peer netip.AddrPort) {
 	s := &session{bind: l.bind, fe: l.fe, peer: peer, accepted: w.now, id: w.shared.owners.next()}
-	s.proto = stats.H1
 	if !w.adopt(&s.conn, fd, s) {
 		return
 	}
-	s.hold.tokens.take(s)
 	l.fe.cells.Conns[s.proto]++
 	l.fe.cells.ConnsTotal[s.proto]++
-	l.fe.sessionOpened(s)
-	s.arm(deadlineAfter(w.now, l.fe.cfg.Timeouts.HTTPRequest))
-	switch {
-	case l.fe.cfg.AcceptProxy:
-		s.stage = stageProxy
-	case l.bind.TLS != nil:
-		s.beginHandshake()
-	default:
-		s.begin(l.clearProto)
+	if !w.shared.fds.Client.TryAcquire() {
+		s.refuseAdmission(causeNoFiles, limit.MaxConn)
+		return
 	}
+	s.gates.take(w.shared.fds.Client)
+	s.admit()
 }

@@ -1,6 +1,11 @@
 package engine
 
-import "time"
+import (
+	"time"
+
+	"weir/internal/limit"
+	"weir/internal/stats"
+)
 
 // comeBack has a listener looked at again in the next turn: its queue was not emptied, and an edge is reported once.
 func (w *worker) comeBack(l *listener) {
@@ -16,25 +21,53 @@ func (l *listener) retryAt(w *worker) {
 	w.wheel.Arm(&l.retry, w.now.Add(acceptRetry))
 }
 
-// relieve gives back what can be given back when the process is out of descriptors: idle server connections of this
-// worker, the longest unused first.
-func (w *worker) relieve() {
+// relieve closes one idle server connection of this worker because the process is out of descriptors.
+func (w *worker) relieve() bool {
 	for _, be := range w.view.backends {
-		for _, srv := range be.servers {
-			if c, ok := srv.shard.Evict(); ok {
-				c.end(causeEvicted, false)
-			}
+		if be.giveWay() {
+			return true
 		}
 	}
+	return false
 }
 
 // setWall reads the wall clock.
 func (w *worker) setWall() { w.wallOffset = time.Now().UnixNano() - int64(w.k.Now()) }
 
+// keepAlive is how long an idle session of the frontend may stay: less when descriptors or memory are short.
+func (w *worker) keepAlive(fe *frontend) time.Duration {
+	d := fe.cfg.Timeouts.HTTPKeepAlive
+	if w.draining || w.shared.straits.Step() >= limit.ShortKeepAlive {
+		return min(d, keepAliveShort)
+	}
+	return d
+}
+
+// keepAliveShort is what is left of http-keep-alive in straits.
+const keepAliveShort = time.Second
+
+// overloaded reports whether no new streams may be opened.
+func (w *worker) overloaded() bool { return w.shared.straits.Step() >= limit.NoNewStreams }
+
+// admits reports whether the listener may accept now.
+func (w *worker) admits(l *listener) bool {
+	if w.shared.straits.Step() < limit.NoNewConnections {
+		return true
+	}
+	l.retryAt(w)
+	return false
+}
+
+// noteFault remembers what a client did wrong, for `weir show errors`.
+func (w *worker) noteFault(s *session, detail string) {
+	w.stats.Fail(stats.Failure{UnixNano: w.wall, Frontend: s.fe.cfg.Name, Client: s.peer, Reason: causeBadRequest.word, Detail: detail})
+}
+
 // tick does what needs no precision: purging and warming pools, trimming memory.
 func (w *worker) tick() {
 	w.wheel.Arm(&w.ticker, w.now.Add(tickEvery))
 	w.setWall()
+	w.refreshBounds()
 	for _, be := range w.view.backends {
 		for _, srv := range be.servers {
 			srv.tick()

@@ -3,12 +3,12 @@ package engine
 import (
 	"net/netip"
 	"strconv"
-	"time"
+	"weir/h2"
 
 	"weir/internal/config"
+	"weir/internal/limit"
 	"weir/internal/msg"
 	"weir/internal/stats"
-	"weir/internal/stub/limit"
 	"weir/netio"
 	"weir/netio/tlsio"
 )
@@ -23,6 +23,7 @@ type view struct {
 	backends   []*backend
 	listeners  []*listener
 	global     *limit.Attachment
+	queues     clientQueues // of the process
 }
 
 func (v *view) frontend(name string) *frontend {
@@ -54,13 +55,12 @@ func (v *view) listener(fd int) *listener {
 
 // listener is one of the worker's listening sockets.
 type listener struct {
-	fd         int
-	bind       *config.Bind
-	fe         *frontend
-	token      netio.Token
-	clearProto stats.Protocol // what cleartext connections speak
-	waiting    bool           // the accept queue was not emptied
-	retry      netio.Timer
+	fd      int
+	bind    *config.Bind
+	fe      *frontend
+	token   netio.Token
+	waiting bool // the accept queue was not emptied
+	retry   netio.Timer
 }
 
 // listenerBit marks the tokens of listeners; a connection's generation never has it.
@@ -83,22 +83,14 @@ type frontend struct {
 	cfg        *config.Frontend
 	cells      *stats.Frontend
 	limits     *limit.Attachment
+	queues     clientQueues
+	h2         *h2.Config
 	secure     map[netip.AddrPort]*tlsio.ServerConfig // by listening address
 	routes     []route
 	fallback   route
 	bufferMax  int
 	viaRequest [msg.HTTP3 + 1][]byte
-	altSvc     []byte
 	retired    bool // no longer in the configuration as it was: sessions end when they can
-	sessions   int
-}
-
-// bufferMaxOf is how many bytes one connection may hold; an axis of zero leaves the largest that the contract allows.
-func bufferMaxOf(l *config.Limits) int {
-	if l.MaxBufferSize <= 0 {
-		return 256 << 10
-	}
-	return l.MaxBufferSize
 }
 
 // viaOf is the element that each client version adds to Via (RFC 9110 section 7.6.3).
@@ -115,13 +107,4 @@ func viaOf(pseudonym string) (v [msg.HTTP3 + 1][]byte) {
 // portText is the port that clients of a listener connect to.
 func (fe *frontend) portText(b *config.Bind) []byte {
 	return strconv.AppendUint(nil, uint64(b.Address.Port()), 10)
-}
-
-// keepAlive is how long an idle session of the frontend may stay, given the worker's straits.
-func (w *worker) keepAlive(fe *frontend) time.Duration {
-	d := fe.cfg.Timeouts.HTTPKeepAlive
-	if w.draining {
-		return min(d, time.Second)
-	}
-	return d
 }

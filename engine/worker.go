@@ -3,11 +3,12 @@ package engine
 import (
 	"time"
 
+	"weir/h2"
 	"weir/internal/buf"
+	"weir/internal/limit"
 	"weir/internal/mono"
 	"weir/internal/msg"
 	"weir/internal/stats"
-	"weir/internal/stub/limit"
 	"weir/netio"
 	"weir/netio/tlsio"
 )
@@ -44,6 +45,7 @@ type worker struct {
 	inHead   msg.Head // the head being parsed; aliases input
 
 	tls    *tlsio.Worker
+	h2slab h2.Slab
 	ticker netio.Timer
 
 	view  view // the configuration as this worker sees it
@@ -63,6 +65,8 @@ type worker struct {
 // shared is all that workers have in common.
 type shared struct {
 	table   *limit.Table
+	fds     *limit.FDs
+	straits limit.Pressure
 	workers []*worker // only mail of another worker may be used
 	owners  ownerIDs
 }

@@ -1,0 +1,224 @@
+package engine
+
+import (
+	"slices"
+
+	"weir/internal/limit"
+	"weir/internal/mono"
+	"weir/internal/stats"
+)
+
+// gate is one thing that a client connection has to pass before it is served. They are passed in this order; what does
+// not apply is passed at once.
+type gate uint8
+
+const (
+	gateAccept       gate = iota // rate-limit-sessions and max-conn-rate, of the process and of the frontend
+	gateConnGlobal               // max-conn of the process
+	gateConnFrontend             // max-conn of the frontend
+	gateHeader                   // the PROXY header, which comes before TLS
+	gateTLSRate                  // max-ssl-rate
+	gateTLSGlobal                // max-ssl-conn of the process
+	gateTLSFrontend              // max-ssl-conn of the frontend
+	gateOpen
+)
+
+// gates is how far a session's admission has come, and the tokens that it holds.
+type gates struct {
+	next gate
+	held [5]*limit.Count // tokens to be released at the session's end; nil: none
+	wait *admissionWait  // nil: does not wait
+}
+
+// admissionWait is what only a session that waits for its admission needs.
+type admissionWait struct {
+	waiter limit.Waiter
+	queue  *queue // nil: waits for a rate, until pass
+	axis   limit.Axis
+	pass   mono.Time
+	places *limit.Count // the place in the queue's depth that waiting for a rate takes
+}
+
+// take keeps a token for the session's life.
+func (g *gates) take(c *limit.Count) {
+	for i := range g.held {
+		if g.held[i] == nil {
+			g.held[i] = c
+			return
+		}
+	}
+	panic("engine: session with more tokens than there are gates")
+}
+
+// release gives everything back.
+func (g *gates) release(w *worker) {
+	g.leave(w)
+	for i, c := range g.held {
+		if c != nil {
+			c.Release()
+			g.held[i] = nil
+		}
+	}
+}
+
+// leave gives up the place in a queue.
+func (g *gates) leave(w *worker) {
+	a := g.wait
+	if a == nil {
+		return
+	}
+	g.wait = nil
+	if a.queue != nil {
+		a.queue.Line(w.id).Leave(&a.waiter)
+	}
+	if a.places != nil {
+		a.places.Release()
+	}
+}
+
+// admit takes the session through its gates until it has to wait, is refused, or is served.
+func (s *session) admit() {
+	s.gates.leaveRate()
+	s.gates.wait = nil
+	for s.stage != stageClosed && s.stage != stageLinger {
+		g := s.gates.next
+		s.gates.next++
+		if !s.pass(g) {
+			return
+		}
+	}
+}
+
+// leaveRate gives back the place that waiting for a rate took.
+func (g *gates) leaveRate() {
+	if g.wait != nil && g.wait.places != nil {
+		g.wait.places.Release()
+	}
+}
+
+// pass passes one gate, and reports whether the next one may be tried at once.
+func (s *session) pass(g gate) bool {
+	w, fe := s.w, s.fe
+	secure := s.bind.TLS != nil
+	switch g {
+	case gateAccept:
+		return s.passRates(limit.RateLimitSessions, limit.MaxConnRate)
+	case gateConnGlobal:
+		return s.join(w.view.queues.conn, fe)
+	case gateConnFrontend:
+		return s.join(fe.queues.conn, fe)
+	case gateHeader:
+		s.arm(deadlineAfter(w.now, fe.cfg.Timeouts.HTTPRequest))
+		if !fe.cfg.AcceptProxy {
+			return true
+		}
+		s.stage = stageProxy
+		return s.readProxyHeader()
+	case gateTLSRate:
+		return !secure || s.passRates(limit.MaxSSLRate)
+	case gateTLSGlobal:
+		return !secure || s.join(w.view.queues.ssl, fe)
+	case gateTLSFrontend:
+		return !secure || s.join(fe.queues.ssl, fe)
+	}
+	s.open()
+	return false
+}
+
+// open serves the session, which has passed all gates.
+func (s *session) open() {
+	if s.bind.TLS != nil {
+		s.startTLS()
+		return
+	}
+	s.begin(s.clearProto())
+}
+
+// clearProto is what a cleartext connection of this listener speaks.
+func (s *session) clearProto() stats.Protocol {
+	if !slices.Contains(s.bind.ALPN, "http/1.1") {
+		return stats.H2
+	}
+	return stats.H1
+}
+
+// passRates takes a pass of each rate, of the process and of the frontend, and waits until the latest of them. The wait is
+// bounded by queue-timeout and takes a place in queue-depth.
+func (s *session) passRates(axes ...limit.Axis) bool {
+	w := s.w
+	patience := s.patience()
+	at, met := w.now, limit.Axis(0)
+	for _, a := range [...]*limit.Attachment{w.view.global, s.fe.limits} {
+		for _, axis := range axes {
+			pass, ok := a.Rate(axis).Reserve(w.now, patience)
+			if !ok {
+				s.refuseAdmission(causeLimit[axis], axis)
+				return false
+			}
+			if pass.After(at) {
+				at, met = pass, axis
+			}
+		}
+	}
+	if at == w.now {
+		return true
+	}
+	if !s.fe.limits.Places.TryAcquire() {
+		s.refuseAdmission(causeQueueFull, met)
+		return false
+	}
+	s.gates.wait = &admissionWait{axis: met, pass: at, places: s.fe.limits.Places}
+	s.stage = stageAdmission
+	s.arm(at)
+	return false
+}
+
+// join takes a token of a queue's count or lines the session up for one.
+func (s *session) join(q *queue, fe *frontend) bool {
+	a := &admissionWait{queue: q, axis: q.axis}
+	a.waiter.Tag = uint64(s.token)
+	until := mono.Time(0)
+	if d := s.patience(); d > 0 {
+		until = s.accepted.Add(d)
+	}
+	switch q.Line(s.w.id).Join(&a.waiter, s.w.now, until) {
+	case limit.Acquired:
+		s.gates.take(a.waiter.Count())
+		return true
+	case limit.Queued:
+		s.gates.wait, s.stage = a, stageAdmission
+		s.arm(until)
+	case limit.Full:
+		s.refuseAdmission(causeQueueFull, q.axis)
+	case limit.Late:
+		s.refuseAdmission(causeQueueTimeout, q.axis)
+	}
+	return false
+}
+
+// onAdmissionTimeout is called when the session's pass has come, or its patience has run out.
+func (s *session) onAdmissionTimeout() {
+	a := s.gates.wait
+	if a == nil {
+		s.close(false)
+		return
+	}
+	if a.queue == nil {
+		s.admit()
+		return
+	}
+	s.gates.leave(s.w)
+	s.refuseAdmission(causeQueueTimeout, a.axis)
+}
+
+// refuseAdmission answers a client that cannot be admitted: in HTTP where that can be said before a request was read, by an
+// alert where TLS would have to be spoken first, which is what the limit is there to avoid.
+func (s *session) refuseAdmission(c *cause, axis limit.Axis) {
+	s.gates.leave(s.w)
+	if s.bind.TLS != nil {
+		s.refuseTLS(c)
+		return
+	}
+	s.stage = stageServing
+	s.h1.refuseUnread(s, c, axis)
+}

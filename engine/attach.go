@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"weir/internal/config"
+	"weir/internal/limit"
+	"weir/internal/mono"
+	"weir/internal/stats"
+)
+
+// clientQueues are where client connections wait for the count axes of one place.
+type clientQueues struct{ conn, ssl *queue }
+
+func (s *shared) clientQueues(a *limit.Attachment) clientQueues {
+	return clientQueues{
+		conn: s.newAxisQueue(a, a.Conn, waitSessions, limit.MaxConn),
+		ssl:  s.newAxisQueue(a, a.SSLConn, waitSessions, limit.MaxSSLConn),
+	}
+}
+
+// valuesOf are a profile's numbers as the counter table has them.
+func valuesOf(l *config.Limits) limit.Values {
+	v := limit.Values{QueueDepth: l.QueueDepth, QueueTimeout: l.QueueTimeout}
+	v.Axis = [limit.Axes]int{
+		limit.MaxConn: l.MaxConn, limit.MaxConnRate: l.MaxConnRate, limit.MaxSessRate: l.MaxSessRate,
+		limit.RateLimitSessions: l.RateLimitSessions, limit.MaxSSLConn: l.MaxSSLConn, limit.MaxSSLRate: l.MaxSSLRate,
+		limit.MaxBufferSize: l.MaxBufferSize, limit.MaxRetries: l.MaxRetries,
+	}
+	return v
+}
+
+// attach gives the profile of a place its numbers. The change is in force everywhere at once.
+func (e *Engine) attach(level limit.Level, name string, l *config.Limits) *limit.Attachment {
+	return e.shared.table.Attach(level, name, l.Name, valuesOf(l))
+}
+
+// limitRows are all axes of all attachments, for an operator.
+func (e *Engine) limitRows() []stats.LimitRow {
+	var rows []stats.LimitRow
+	for _, r := range e.shared.table.Rows(e.monoNow(), nil) {
+		rows = append(rows, stats.LimitRow{
+			Level: r.Level.String(), Name: r.Name, Profile: r.Profile, Axis: r.Axis.String(),
+			Current: r.Current, Max: r.Max, Hits: r.Hits,
+		})
+	}
+	return rows
+}
+
+// SetLimit changes one number of a profile wherever it is attached: an axis, queue-depth or queue-timeout. It is in force
+// at once, and until the next reload.
+func (e *Engine) SetLimit(profile, key, value string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before := e.live[profile]
+	if before == nil {
+		before = e.cfg.Limits[profile]
+	}
+	if before == nil {
+		return fmt.Errorf("there is no limit profile %q", profile)
+	}
+	after, err := before.With(key, value)
+	if err != nil {
+		return err
+	}
+	if e.shared.table.Change(profile, func(v *limit.Values) { *v = valuesOf(after) }) == 0 {
+		return fmt.Errorf("limit profile %q is attached nowhere", profile)
+	}
+	e.live[profile] = after
+	return nil
+}
+
+// queueTimeout is the longest wait at a place: that of its timeouts if set there, else its profile's.
+func queueTimeout(t *config.Timeouts, a *limit.Attachment) time.Duration {
+	if t.QueueSet {
+		return t.Queue
+	}
+	return a.QueueTimeout()
+}
+
+// patience is how long a client connection may still wait to be admitted.
+func (s *session) patience() time.Duration {
+	d := queueTimeout(s.fe.cfg.Timeouts, s.fe.limits)
+	if d <= 0 {
+		return time.Duration(mono.Never / 2)
+	}
+	return max(s.accepted.Add(d).Sub(s.w.now), 0)
+}
+
+// refreshBounds takes over the numbers that a connection is held to, which `weir set limits` may have changed.
+func (w *worker) refreshBounds() {
+	for _, fe := range w.view.frontends {
+		fe.bufferMax = bufferMaxOf(fe.limits)
+	}
+	for _, be := range w.view.backends {
+		be.bufferMax = bufferMaxOf(be.limits)
+		be.replayMax = be.bufferMax / 2
+		be.maxRetries = int(be.limits.Retries.Max())
+	}
+}
+
+// bufferUnlimited is what a connection may hold where max-buffer-size is switched off: the most that the axis allows.
+const bufferUnlimited = 256 << 10
+
+// bufferMaxOf is how many bytes one connection may hold.
+func bufferMaxOf(a *limit.Attachment) int {
+	if n := a.Buffer.Max(); n > 0 {
+		return int(n)
+	}
+	return bufferUnlimited
+}

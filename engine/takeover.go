@@ -1,0 +1,163 @@
+package engine
+
+import (
+	"weir/internal/mono"
+	"weir/internal/stats"
+	"weir/netio"
+	"weir/pool"
+)
+
+// Takeover: a worker that needs a connection asks the one with the most idle ones before it opens its own. The giver
+// forgets the descriptor before it answers, and the taker's registration reports anew what is pending on it, so that
+// nothing of the connection is ever seen by two workers or by none.
+//
+//	taker: seek ── takeoverAsk ──► giver: Give, Unwatch
+//	taker: carry, or dial  ◄── takeoverAnswer (a connection, or none)
+
+// takeoverAsk asks for an idle connection.
+type takeoverAsk struct {
+	taker           int
+	x               netio.Token
+	backend, server string
+	key             pool.Key
+	need            pool.Need
+}
+
+// takeoverAnswer brings it, or says that there is none.
+type takeoverAnswer struct {
+	ask   *takeoverAsk
+	given *given // nil: none
+}
+
+// given is a connection between two workers: it belongs to the message.
+type given struct {
+	fd       int
+	node     pool.Node[*backConn]
+	openedAt mono.Time
+	tokens   connTokens
+	shared   *pool.Shared
+}
+
+// askTakeover asks the worker with the most idle connections for one, if any has more than pool-low-conn. It reports
+// whether an answer will come; what the answer brings, or does not, decides whether a new connection is opened.
+func (x *exchange) askTakeover() bool {
+	srv := x.way.server
+	if x.way.need == pool.Never || x.private() || srv.be.secure != nil || srv.be.speaksH2() {
+		return false
+	}
+	giver, ok := srv.shared.pool.Richest(x.w.id, srv.be.policy.LowConn)
+	if !ok {
+		return false
+	}
+	x.place = placeWaiting
+	x.arm(srv.be.timeouts.Connect)
+	x.w.post(giver, &takeoverAsk{
+		taker: x.w.id, x: x.token, backend: srv.be.cfg.Name, server: srv.cfg.Name, key: x.poolKey(), need: x.way.need,
+	})
+	return true
+}
+
+// deliver runs on the giver.
+func (a *takeoverAsk) deliver(w *worker) {
+	answer := &takeoverAnswer{ask: a}
+	if be := w.view.backend(a.backend); be != nil {
+		if srv := be.server(a.server); srv != nil {
+			if c, ok := srv.shard.Give(a.key, a.need, w.now); ok {
+				answer.given = c.surrender()
+				srv.cells.GivenAway++
+			}
+		}
+	}
+	w.post(a.taker, answer)
+}
+
+// surrender takes an idle connection out of its worker without closing it.
+func (c *backConn) surrender() *given {
+	g := &given{fd: int(c.fd), openedAt: c.openedAt, tokens: c.tokens, shared: c.srv.shared.pool}
+	g.node.Inherit(nil, &c.node)
+	c.tokens = connTokens{}
+	c.stage = backClosed
+	c.count(gaugeNone)
+	c.w.k.Unwatch(int(c.fd))
+	c.conn.abandon()
+	return g
+}
+
+// deliver runs on the taker.
+func (a *takeoverAnswer) deliver(w *worker) {
+	var srv *server
+	if be := w.view.backend(a.ask.backend); be != nil {
+		srv = be.server(a.ask.server)
+	}
+	x := w.exchanges.get(a.ask.x)
+	if x != nil && (!x.way.awaiting || x.place != placeWaiting || x.way.server != srv) {
+		x = nil // it was served meanwhile
+	}
+	switch {
+	case a.given != nil && srv != nil:
+		srv.adopt(a.given, x)
+	case a.given != nil:
+		a.given.discard(w)
+	case x != nil:
+		x.arm(0)
+		x.dialStep(stepDialRate)
+	}
+}
+
+// adopt makes a given connection this worker's.
+func (srv *server) adopt(g *given, x *exchange) {
+	c := &backConn{srv: srv, openedAt: g.openedAt, tokens: g.tokens, epoch: srv.epoch, stage: backOpen}
+	c.node.Inherit(c, &g.node)
+	if !srv.w.adopt(&c.conn, g.fd, c) {
+		g.shared.Lost()
+		c.tokens.release()
+		if x != nil {
+			x.dialStep(stepDialRate)
+		}
+		return
+	}
+	srv.shard.Adopt(&c.node)
+	srv.cells.TakenOver++
+	c.h1.begin()
+	c.count(c.idleGauge())
+	if x != nil {
+		srv.unawait(x)
+		c.carry(x)
+		return
+	}
+	srv.idle(c)
+}
+
+// discard closes a connection whose server this worker no longer has.
+func (g *given) discard(w *worker) {
+	w.k.Close(g.fd)
+	g.shared.Lost()
+	g.tokens.release()
+}
+
+// tick does what a server's pool asks for from time to time: closing what is not needed, opening what is kept warm.
+func (srv *server) tick() {
+	if srv.retired {
+		return
+	}
+	srv.shard.Tick(srv.w.now, func(c *backConn, why stats.Cause) { c.end(why, false) })
+	srv.streams.Sweep()
+	for srv.state <= stats.StateSlowStart && !srv.w.draining {
+		ok, _ := srv.shard.ReserveWarm(srv.w.now)
+		if !ok {
+			return
+		}
+		if !srv.warm() {
+			srv.shard.UnreserveWarm(srv.w.now)
+			return
+		}
+	}
+}
+
+// warm opens a connection that nobody asked for yet.
+func (srv *server) warm() bool {
+	return srv.dial(nil, srv.be.warmKey(), nil, stats.WhyWarm) == nil
+}
+
+// warmKey is the key under which warm connections are kept. Where the SNI follows the request, nobody can know it before.
+func (be *backend) warmKey() (k pool.Key) { return k }
