@@ -144,6 +144,7 @@ func TestReaderTellsWhereItIs(t *testing.T) {
 	want("chunked", false, false, -1)
 	recv("5\r\nhello\r\n", Data, 10)
 	recv("0\r\n", None, 3)
+	want("trailers", false, false, 0)
 	recv("\r\n", End, 2)
 	want("between again", true, false, 0)
 

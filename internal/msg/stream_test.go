@@ -120,6 +120,13 @@ func TestExtendedConnect(t *testing.T) {
 }
 
 func TestStreamResponses(t *testing.T) {
+	h := response(200, BodyStream)
+	h.Version = HTTP2
+	h.addLines([]string{"te: gzip", "server: x", "content-length: 5"}, false)
+	wantKept(t, "plain", h, VetResponse(h), "server=x")
+	if h.Framing != BodyLength || h.Length != 5 {
+		t.Errorf("framing %d, length %d", h.Framing, h.Length)
+	}
 	for _, c := range []struct {
 		why    string
 		want   Fault
