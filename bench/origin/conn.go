@@ -212,7 +212,9 @@ func (c *conn) sentBulk(n int, out []byte) []byte {
 }
 
 // readable says whether the loop should read: not while an answer is owed, so that a pipelining client is held back.
-func (c *conn) readable() bool { return c.mode != modeDelay && c.mode != modeBulk && c.mode != modeEnded }
+func (c *conn) readable() bool {
+	return c.mode != modeDelay && c.mode != modeBulk && c.mode != modeEnded
+}
 
 func hashText(sum hash.Hash) []byte {
 	if sum == nil {

@@ -4,7 +4,7 @@ import "time"
 
 // timer is one delayed answer.
 type timer struct {
-	at     int64 // CLOCK_MONOTONIC, ns
+	at     int64 // epoll.Now
 	word   uint64
 	stream uint32
 }

@@ -1,0 +1,449 @@
+package load
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go/http3"
+	"golang.org/x/net/http2"
+
+	"weir/bench/origin"
+)
+
+var (
+	loopback = netip.MustParseAddrPort("127.0.0.1:0")
+)
+
+func startOrigin(t *testing.T) netip.AddrPort {
+	t.Helper()
+	at := make(chan netip.AddrPort, 1)
+	go origin.Run(origin.Config{Listen: loopback}, func(a origin.Addresses) { at <- a.Serve })
+	return <-at
+}
+
+// job is a short one against addr; tests change what they are about.
+func job(addr netip.AddrPort) *Job {
+	return &Job{Addr: addr, Protocol: H1, Conns: 4, Streams: 1, Method: "GET", Path: "/1k", Expect: 1 << 10,
+		Warmup: 20 * time.Millisecond, Duration: 150 * time.Millisecond, Seed: 1, Watch: map[string]int{"self": os.Getpid()}}
+}
+
+func run(t *testing.T, j *Job) *Result {
+	t.Helper()
+	r, err := Run(j, Hooks{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// mustWork fails unless the run was clean and counted consistently.
+func mustWork(t *testing.T, r *Result) {
+	t.Helper()
+	if r.Completed == 0 || r.Failures() != 0 || r.Unfinished != 0 {
+		t.Fatalf("completed %d, errors %v, statuses %v, unfinished %d", r.Completed, r.Errors, r.Statuses, r.Unfinished)
+	}
+	if r.Latency.Count() != uint64(r.Completed) {
+		t.Errorf("%d latencies of %d requests", r.Latency.Count(), r.Completed)
+	}
+	if r.Used["self"].CPU <= 0 || r.Used["load"].CPU <= 0 {
+		t.Errorf("no CPU time: %v", r.Used)
+	}
+}
+
+func TestClosedLoop(t *testing.T) {
+	addr := startOrigin(t)
+	for name, change := range map[string]func(*Job){
+		"keep-alive":      func(j *Job) {},
+		"pipelined":       func(j *Job) { j.Streams = 8 },
+		"per request":     func(j *Job) { j.PerRequest = true },
+		"browser":         func(j *Job) { j.Browser = true },
+		"big body":        func(j *Job) { j.Path, j.Expect = "/3m", 3<<20 },
+		"upload":          func(j *Job) { j.Method, j.Path, j.Body, j.Expect = "POST", "/upload", 3<<20, 2 },
+		"small upload":    func(j *Job) { j.Method, j.Path, j.Body, j.Expect = "POST", "/echo", 100, 100 },
+		"h2":              func(j *Job) { j.Protocol, j.Streams = H2, 8 },
+		"h2 browser":      func(j *Job) { j.Protocol, j.Streams, j.Browser = H2, 3, true },
+		"h2 big body":     func(j *Job) { j.Protocol, j.Streams, j.Path, j.Expect = H2, 2, "/3m", 3<<20 },
+		"WebSocket":       func(j *Job) { j.Protocol, j.Path, j.Body, j.Expect = Socket, "/ws", 125, 125 },
+		"large messages":  func(j *Job) { j.Protocol, j.Path, j.Body, j.Expect = Socket, "/ws", 70000, 70000 },
+		"several sources": func(j *Job) { j.Sources = []netip.Addr{netip.MustParseAddr("127.0.0.2")}; j.PerRequest = true },
+		"slow and idle":   func(j *Job) { j.Slow = Slow{3, 3}; j.Idle.Conns = 300; j.Warmup = 120 * time.Millisecond },
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := job(addr)
+			change(j)
+			r := run(t, j)
+			mustWork(t, r)
+			if want := r.Completed * (j.Expect + j.Body); j.Streams == 1 && !j.PerRequest && (r.Bytes < want || r.Bytes > want+4*j.Body) {
+				t.Errorf("%d bytes of %d requests, want about %d", r.Bytes, r.Completed, want)
+			}
+			if j.PerRequest != (r.Opened >= r.Completed) {
+				t.Errorf("%d connections opened for %d requests", r.Opened, r.Completed)
+			}
+			sum := int64(0)
+			for _, n := range r.Timeline {
+				sum += n
+			}
+			if sum != r.Completed {
+				t.Errorf("the timeline sums to %d of %d", sum, r.Completed)
+			}
+		})
+	}
+}
+
+func TestCountedRunMakesExactlyThatMany(t *testing.T) {
+	addr := startOrigin(t)
+	for _, change := range []func(*Job){
+		func(j *Job) {},
+		func(j *Job) { j.Warmup = 0 },
+		func(j *Job) { j.PerRequest = true },
+		func(j *Job) { j.Protocol, j.Streams = H2, 5 },
+		func(j *Job) { j.Requests = 2 },
+	} {
+		j := job(addr)
+		j.Requests, j.Gate = 501, true
+		change(j)
+		gates := 0
+		r, err := Run(j, Hooks{Ready: func() { gates++ }})
+		if err != nil || r.Completed != j.Requests || gates != 1 {
+			t.Errorf("completed %d of %d, gate passed %d times (%v)", r.Completed, j.Requests, gates, err)
+		}
+	}
+}
+
+func TestOpenLoopKeepsItsSchedule(t *testing.T) {
+	addr := startOrigin(t)
+	for _, p := range []Protocol{H1, H2} {
+		j := job(addr)
+		j.Protocol, j.Rate, j.Duration = p, 2000, 400*time.Millisecond
+		r := run(t, j)
+		mustWork(t, r)
+		if r.Completed < 500 || r.Completed > 1100 { // 800 ± what chance and a busy machine do
+			t.Errorf("%s: %d requests in 400 ms at 2000 a second", p, r.Completed)
+		}
+	}
+}
+
+// The reason for open loops: one server that answers after 20 ms on two connections at 1000 requests a second can serve
+// 100 a second. A closed loop would report 20 ms; clients that arrive wait far longer.
+func TestOpenLoopDoesNotOmitWhatWaits(t *testing.T) {
+	j := job(startOrigin(t))
+	j.Path, j.Conns, j.Rate, j.Duration = "/delay/20/1k", 2, 1000, 300*time.Millisecond
+	r := run(t, j)
+	if got := r.Latency.Quantile(0.5); got < 100*time.Millisecond {
+		t.Errorf("median %v", got)
+	}
+	if r.Unfinished == 0 || r.Latency.Count() != uint64(r.Completed+r.Unfinished) {
+		t.Errorf("%d unfinished, %d completed, %d latencies", r.Unfinished, r.Completed, r.Latency.Count())
+	}
+	if r.Finished() > 0.9 {
+		t.Errorf("finished %v", r.Finished())
+	}
+}
+
+// fake answers every connection's first bytes with the same text and then closes or waits.
+func fake(t *testing.T, answer string, hangUp bool) netip.AddrPort {
+	t.Helper()
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				buf := make([]byte, 4096)
+				for {
+					if _, err := c.Read(buf); err != nil {
+						c.Close()
+						return
+					}
+					io.WriteString(c, answer)
+					if hangUp {
+						c.Close()
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return netip.MustParseAddrPort(ln.Addr().String())
+}
+
+func TestWrongAnswersAreErrors(t *testing.T) {
+	for _, c := range []struct {
+		name, answer, want string
+		hangUp             bool
+		change             func(*Job)
+	}{
+		{"status", "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", "unexpected status", false, nil},
+		{"short body", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", "body of the wrong size", false, nil},
+		{"truncated", "HTTP/1.1 200 OK\r\nContent-Length: 1024\r\n\r\nabc", "closed without an answer", true, nil},
+		{"no answer", "", "closed without an answer", true, nil},
+		{"silence", "", "no answer in time", false, func(j *Job) { j.Patience = 50 * time.Millisecond }},
+		{"not HTTP", "hello, world\r\n\r\n", "bad status line", false, nil},
+		{"no h2", "HTTP/1.1 400 Bad Request\r\n\r\n", "the connections of the setup do not stand", false,
+			func(j *Job) { j.Protocol = H2 }},
+		{"no upgrade", "HTTP/1.1 400 Bad Request\r\n\r\n", "the connections of the setup do not stand", false,
+			func(j *Job) { j.Protocol, j.Path = Socket, "/ws" }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			j := job(fake(t, c.answer, c.hangUp))
+			if c.change != nil {
+				c.change(j)
+			}
+			r, err := Run(j, Hooks{})
+			if strings.HasPrefix(c.want, "the connections") {
+				if err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("error %v", err)
+				}
+				return
+			}
+			if err != nil || r.Errors[c.want] == 0 {
+				t.Errorf("errors %v (%v), want %q", r.Errors, err, c.want)
+			}
+		})
+	}
+}
+
+func TestShedIsAnAnswerWhenTheJobSaysSo(t *testing.T) {
+	j := job(fake(t, "HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno", false))
+	j.Shed = true
+	r := run(t, j)
+	if r.Shed == 0 || r.Failures() != 0 || r.Statuses[503] != r.Shed || r.Completed != 0 {
+		t.Errorf("shed %d, errors %v, statuses %v", r.Shed, r.Errors, r.Statuses)
+	}
+}
+
+// A server may close after an answer that says so; the client opens a new connection and nobody calls it an error.
+func TestServerClosesBetweenRequests(t *testing.T) {
+	r := run(t, func() *Job {
+		j := job(fake(t, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", true))
+		j.Expect = 0
+		return j
+	}())
+	mustWork(t, r)
+	if r.Closed == 0 || r.Opened == 0 {
+		t.Errorf("closed %d, opened %d", r.Closed, r.Opened)
+	}
+}
+
+func TestFramings(t *testing.T) {
+	for answer, expect := range map[string]int64{
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\nA\r\n0123456789\r\n0\r\nT: 1\r\n\r\n": 13,
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length:5\r\n\r\nabcde":                           5,
+		"HTTP/1.0 200 OK\r\n\r\nto the end": 10,
+	} {
+		for cut := 1; cut <= len(answer); cut += 6 {
+			h := newH1(&Job{Method: "GET", Path: "/"})
+			h.request(1, nil)
+			var got []outcome
+			done := func(o outcome) { got = append(got, o) }
+			for in := []byte(answer); len(in) > 0; {
+				n := min(cut, len(in))
+				if _, wrong := h.recv(in[:n], nil, done); wrong != "" {
+					t.Fatalf("%q cut at %d: %s", answer, cut, wrong)
+				}
+				in = in[n:]
+			}
+			if strings.HasPrefix(answer, "HTTP/1.0") {
+				if h.mode != h1ToClose || h.now.bytes != expect {
+					t.Errorf("%q: mode %d, %d bytes", answer, h.mode, h.now.bytes)
+				}
+				continue
+			}
+			if len(got) != 1 || got[0].status != 200 || got[0].bytes != expect {
+				t.Errorf("%q cut at %d: %+v", answer, cut, got)
+			}
+		}
+	}
+}
+
+func TestResponseWithoutARequest(t *testing.T) {
+	h := newH1(&Job{Method: "GET", Path: "/"})
+	_, wrong := h.recv([]byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), nil, func(outcome) {})
+	if wrong != "response without a request" {
+		t.Errorf("got %q", wrong)
+	}
+}
+
+func TestStatusOf(t *testing.T) {
+	for _, c := range []struct {
+		block  []byte
+		status int
+		ok     bool
+	}{
+		{[]byte{0x88, 0x5f}, 200, true},
+		{[]byte{0x20, 0x88}, 200, true},
+		{[]byte{0x3f, 0xe1, 0x1f, 0x88}, 200, true},
+		{[]byte{0x8e}, 500, true},
+		{[]byte{0x48, 3, '5', '0', '3'}, 503, true},
+		{[]byte{0x08, 3, '5', '0', '3'}, 503, true},
+		{append([]byte{0x48, 0x82}, 0x64, 0x02), 302, true}, // RFC 7541 C.6.1
+		{[]byte{0xc0}, statusUnread, true},
+		{[]byte{0x41, 3, 'a', 'b', 'c'}, 0, false},
+		{[]byte{0x48, 9, '5'}, 0, false},
+		{nil, 0, false},
+	} {
+		if status, ok := statusOf(c.block); status != c.status || ok != c.ok {
+			t.Errorf("%x: %d, %v", c.block, status, ok)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	for name, change := range map[string]func(*Job){
+		"address":  func(j *Job) { j.Addr = netip.AddrPort{} },
+		"conns":    func(j *Job) { j.Conns = 0 },
+		"end":      func(j *Job) { j.Duration = 0 },
+		"pipeline": func(j *Job) { j.PerRequest, j.Streams = true, 2 },
+		"bodies":   func(j *Job) { j.Body, j.Streams = 1, 2 },
+		"h2 body":  func(j *Job) { j.Protocol, j.Body = H2, 1 },
+		"wss":      func(j *Job) { j.Protocol, j.TLS = Socket, Full },
+		"protocol": func(j *Job) { j.Protocol = "spdy" },
+		"h3 slow":  func(j *Job) { j.Protocol, j.Slow.Readers = H3, 1 },
+		"tls slow": func(j *Job) { j.TLS, j.Slow.Readers = Full, 1 },
+	} {
+		j := job(netip.MustParseAddrPort("127.0.0.1:1"))
+		change(j)
+		if _, err := Run(j, Hooks{}); err == nil {
+			t.Errorf("%s: a job that cannot be done was taken", name)
+		}
+	}
+}
+
+func certificate(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{host}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func kilobyte(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, 1<<10)) }
+
+func tlsServer(t *testing.T) netip.AddrPort {
+	t.Helper()
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(kilobyte),
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate(t)}}}
+	if err := http2.ConfigureServer(server, nil); err != nil {
+		t.Fatal(err)
+	}
+	go server.ServeTLS(ln, "", "")
+	t.Cleanup(func() { server.Close() })
+	return netip.MustParseAddrPort(ln.Addr().String())
+}
+
+func TestTLS(t *testing.T) {
+	addr := tlsServer(t)
+	for name, change := range map[string]func(*Job){
+		"keep-alive": func(j *Job) { j.TLS = Full },
+		"full":       func(j *Job) { j.TLS, j.PerRequest = Full, true },
+		"resumed":    func(j *Job) { j.TLS, j.PerRequest = Resumed, true },
+		"h2":         func(j *Job) { j.TLS, j.Protocol, j.Streams = Full, H2, 8 },
+		"idle":       func(j *Job) { j.TLS, j.Idle.Conns = Full, 20 },
+		"open loop":  func(j *Job) { j.TLS, j.Rate = Full, 500 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := job(addr)
+			change(j)
+			r := run(t, j)
+			mustWork(t, r)
+			info := r.TLSInfo
+			if info == nil || info.Version != "TLS 1.3" || info.Curve != "X25519" {
+				t.Fatalf("negotiated %+v", info)
+			}
+			if resumes := info.Resumed > info.Handshakes/2; resumes != (j.TLS == Resumed) {
+				t.Errorf("%d of %d handshakes resumed", info.Resumed, info.Handshakes)
+			}
+			if want := map[Protocol]string{H1: "http/1.1", H2: "h2"}[j.Protocol]; info.ALPN != want {
+				t.Errorf("ALPN %q, want %q", info.ALPN, want)
+			}
+		})
+	}
+}
+
+func TestH3(t *testing.T) {
+	udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http3.Server{Handler: http.HandlerFunc(kilobyte),
+		TLSConfig: http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{certificate(t)}})}
+	go server.Serve(udp)
+	t.Cleanup(func() { server.Close(); udp.Close() })
+	for name, change := range map[string]func(*Job){
+		"closed":  func(j *Job) {},
+		"open":    func(j *Job) { j.Rate = 300 },
+		"counted": func(j *Job) { j.Requests = 55 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := job(netip.MustParseAddrPort(udp.LocalAddr().String()))
+			j.Protocol, j.TLS, j.Streams, j.Conns = H3, Full, 4, 2
+			change(j)
+			r := run(t, j)
+			mustWork(t, r)
+			if j.Requests > 0 && r.Completed != j.Requests {
+				t.Errorf("completed %d of %d", r.Completed, j.Requests)
+			}
+		})
+	}
+}
+
+func TestServeSpeaksLines(t *testing.T) {
+	j := job(startOrigin(t))
+	j.Gate, j.Requests = true, 10
+	text, err := json.Marshal(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := Serve(strings.NewReader(fmt.Sprintf("%s\ngo\n", text)), &out); err != nil {
+		t.Fatal(err)
+	}
+	var events []string
+	for line := range strings.Lines(out.String()) {
+		var m Message
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, m.Event)
+		if m.Event == "result" && (m.Result.Completed != 10 || m.Result.Latency.Count() != 10) {
+			t.Errorf("result %+v", m.Result)
+		}
+	}
+	if got := strings.Join(events, " "); got != "ready measuring result" {
+		t.Errorf("events %q", got)
+	}
+	if err := Serve(strings.NewReader("nonsense\n"), &out); err == nil {
+		t.Error("took nonsense for a job")
+	}
+}
