@@ -57,14 +57,11 @@ func (c *Conn) beginPriority(ev *Event) *Error {
 	if err := c.charge(abusePriority, 1); err != nil || f.length == 5 {
 		return err
 	}
-	f.kind = frameSkipped
 	s := c.streams.find(f.id)
-	if s == nil && c.idle(f.id) {
-		return errPayloadSize // RST_STREAM must not be sent for an idle stream (section 6.4)
-	}
 	if s == nil || s.state == stateClosed {
-		return nil
+		return errPayloadSize // there is no stream to reset (section 6.4)
 	}
+	f.kind = frameSkipped
 	if f.length == 0 {
 		c.in.done()
 	}
