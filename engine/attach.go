@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -50,7 +51,7 @@ func (e *Engine) limitRows() []stats.LimitRow {
 
 // SetLimit changes one number of a profile wherever it is attached: an axis, queue-depth or queue-timeout. It is in force
 // at once, and until the next reload.
-func (e *Engine) SetLimit(profile, key, value string) error {
+func (e *Engine) SetLimit(_ context.Context, profile, key, value string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	before := e.live[profile]

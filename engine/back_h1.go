@@ -228,7 +228,11 @@ func (t *h1Back) reqHead(h *msg.Head, end bool) {
 	}
 	b.reader.Expect(h.Method, h.Flags.Has(msg.FlagUpgrade))
 	w := c.w
-	w.headBuf = h1.AppendRequest(w.headBuf[:0], h, h1.RequestOptions{Close: c.lastExchange(), Host: c.srv.cfg.Address})
+	o := h1.RequestOptions{Close: c.lastExchange(), Host: c.srv.cfg.Address}
+	if h.Version >= msg.HTTP2 && h.Flags.Has(msg.FlagUpgrade) {
+		o.WebSocketKey = w.webSocketKey()
+	}
+	w.headBuf = h1.AppendRequest(w.headBuf[:0], h, o)
 	c.write(w.headBuf)
 	c.arm(mono.Never)
 	if c.has(canRead) {

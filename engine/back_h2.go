@@ -119,7 +119,7 @@ func (b *backH2) use(p []byte) {
 func (b *backH2) feed(p []byte) []byte {
 	w := b.c.w
 	for {
-		ev, n, err := b.codec.Recv(p, &w.inHead, w.now)
+		ev, n, err := b.codec.Recv(p, &w.streamHead, w.now)
 		if err != nil {
 			b.sendPending()
 			b.c.flush()
@@ -153,7 +153,7 @@ func (b *backH2) on(ev *h2.Event) {
 		t.pump()
 	case h2.EventTrailers:
 		t := streamBack(ev.Stream)
-		t.tail.CopyFrom(&b.c.w.inHead)
+		t.tail.CopyFrom(&b.c.w.streamHead)
 		t.ended, t.trailed = true, true
 		t.pump()
 	case h2.EventReset:
@@ -175,7 +175,7 @@ func (t *h2Back) onHead(ev *h2.Event) {
 	w := t.b.c.w
 	t.got = true
 	h := &w.rspHead
-	h.CopyFrom(&w.inHead)
+	h.CopyFrom(&w.streamHead)
 	if ev.End {
 		t.ended = true
 		h.Framing = msg.BodyNone

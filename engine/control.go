@@ -100,28 +100,28 @@ func (e *Engine) Sessions(ctx context.Context, max int) ([]stats.Session, error)
 var serverStates = map[string]stats.ServerState{"ready": stats.StateReady, "drain": stats.StateDrain, "maint": stats.StateMaint}
 
 // SetServerState sets "ready", "drain" (persisted clients only) or "maint" (nobody).
-func (e *Engine) SetServerState(backend, name, state string) error {
+func (e *Engine) SetServerState(ctx context.Context, backend, name, state string) error {
 	st, ok := serverStates[state]
 	if !ok {
 		return fmt.Errorf("state %q: it is ready, drain or maint", state)
 	}
-	return e.onServer(backend, name, func(srv *server) { srv.setAdmin(st) })
+	return e.onServer(ctx, backend, name, func(srv *server) { srv.setAdmin(st) })
 }
 
 // SetServerWeight changes the share of a server; 0 leaves it its persisted clients only.
-func (e *Engine) SetServerWeight(backend, name string, weight int) error {
+func (e *Engine) SetServerWeight(ctx context.Context, backend, name string, weight int) error {
 	if weight < 0 || weight > weightMax {
 		return fmt.Errorf("weight %d: it is 0 to %d", weight, weightMax)
 	}
-	return e.onServer(backend, name, func(srv *server) { srv.weight = weight })
+	return e.onServer(ctx, backend, name, func(srv *server) { srv.weight = weight })
 }
 
 // SetServerMaxConn changes how many requests may be in flight to a server; 0: any number.
-func (e *Engine) SetServerMaxConn(backend, name string, maxConn int) error {
+func (e *Engine) SetServerMaxConn(ctx context.Context, backend, name string, maxConn int) error {
 	if maxConn < 0 {
 		return fmt.Errorf("max-conn %d is negative", maxConn)
 	}
-	return e.onServer(backend, name, func(srv *server) { srv.setMaxConn(maxConn) })
+	return e.onServer(ctx, backend, name, func(srv *server) { srv.setMaxConn(maxConn) })
 }
 
 // changeTimeout is how long a change waits for the workers. They answer within a turn unless one is stuck.
@@ -131,7 +131,7 @@ const changeTimeout = 5 * time.Second
 const weightMax = 256
 
 // onServer runs f on every worker's copy of a server.
-func (e *Engine) onServer(backend, name string, f func(*server)) error {
+func (e *Engine) onServer(ctx context.Context, backend, name string, f func(*server)) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	b := e.cfg.Backend(backend)
@@ -141,7 +141,7 @@ func (e *Engine) onServer(backend, name string, f func(*server)) error {
 	if b.Server(name) == nil {
 		return fmt.Errorf("backend %q has no server %q", backend, name)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), changeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
 	return e.ask(ctx, func(w *worker) {
 		if be := w.view.backend(backend); be != nil {

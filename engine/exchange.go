@@ -107,6 +107,7 @@ type request struct {
 type response struct {
 	state     rspState
 	status    uint16
+	ended     bool // the end was passed to the front
 	interim   bool // at least one interim response was passed on
 	tunnel    bool
 	bytes     int64 // of the body, passed to the front

@@ -86,7 +86,7 @@ func (f *frontH2) use(b []byte) {
 func (f *frontH2) feed(b []byte) []byte {
 	w := f.s.w
 	for {
-		ev, n, err := f.codec.Recv(b, &w.inHead, w.now)
+		ev, n, err := f.codec.Recv(b, &w.streamHead, w.now)
 		if err != nil {
 			f.fail(err)
 			return nil
@@ -113,7 +113,7 @@ func (f *frontH2) on(ev *h2.Event) {
 		streamFront(ev.Stream).onData(ev)
 	case h2.EventTrailers:
 		t := streamFront(ev.Stream)
-		t.tail.CopyFrom(&f.s.w.inHead)
+		t.tail.CopyFrom(&f.s.w.streamHead)
 		t.ended, t.trailed = true, true
 		t.pump()
 	case h2.EventReset:
@@ -141,7 +141,7 @@ func (f *frontH2) onHead(ev *h2.Event) {
 	t := f.take(ev.Stream)
 	x := w.begin(s, t, mono.Time(0))
 	t.x = x
-	x.req.head.CopyFrom(&w.inHead)
+	x.req.head.CopyFrom(&w.streamHead)
 	f.live++
 	if ev.TooLarge {
 		x.refuse(causeHeadTooLarge)
@@ -158,6 +158,11 @@ func (f *frontH2) onHead(ev *h2.Event) {
 	}
 	if ev.End {
 		t.ended = true
+	}
+	if x.req.head.Framing == msg.BodyLength && x.req.head.Length == 0 && !ev.End {
+		// An empty body that is not over: it may still turn out not to be empty, and a request whose length lies must not
+		// reach a server, to which it would already look whole.
+		return
 	}
 	x.start()
 	if t.x == x && t.ended {
@@ -195,7 +200,13 @@ func (t *h2Front) onData(ev *h2.Event) {
 // pump gives the exchange as much of the request as it has room for.
 func (t *h2Front) pump() {
 	x := t.x
-	for x != nil && t.body.Len() > 0 {
+	if x != nil && x.place == placeNew {
+		if !t.ended {
+			return
+		}
+		x.start()
+	}
+	for x != nil && t.x == x && t.ready() > 0 {
 		room := x.reqRoom()
 		if room <= 0 {
 			if x.req.state == reqStopped {
@@ -204,7 +215,7 @@ func (t *h2Front) pump() {
 			return
 		}
 		p := t.body.Bytes()
-		p = p[:min(len(p), room)]
+		p = p[:min(len(p), room, t.ready())]
 		x.onReqData(p)
 		n := len(p)
 		if t.x != x {
@@ -213,13 +224,23 @@ func (t *h2Front) pump() {
 		t.body.Consume(n)
 		t.f.codec.Consumed(t.stream, n)
 	}
-	if x != nil && t.ended && x.req.state == reqFlowing {
+	if x != nil && t.x == x && t.ended && x.req.state == reqFlowing {
 		var tail *msg.Head
 		if t.trailed {
 			tail = &t.tail
 		}
 		x.onReqEnd(tail)
 	}
+}
+
+// ready is how many bytes of the body may be passed on. The last byte of a body of declared length waits for the stream's
+// end: if more bytes follow, the length was a lie, and the request must not look whole to a server before that is known.
+func (t *h2Front) ready() int {
+	n, h := t.body.Len(), &t.x.req.head
+	if h.Framing == msg.BodyLength && !t.ended {
+		n = min(n, int(h.Length-1-t.x.req.bytes))
+	}
+	return n
 }
 
 // dropBody throws away what the exchange does not want of the request.

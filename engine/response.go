@@ -27,7 +27,8 @@ func (x *exchange) onRspHead(h *msg.Head) {
 		x.openTunnel(h)
 	}
 	x.dressResponse(h)
-	x.front.rspHead(h, h.Framing == msg.BodyNone)
+	x.rsp.ended = h.Framing == msg.BodyNone
+	x.front.rspHead(h, x.rsp.ended)
 	x.watch()
 }
 
@@ -55,7 +56,10 @@ func (x *exchange) onRspData(p []byte) {
 // onRspEnd is called by the back when the response is whole. trailers may be nil.
 func (x *exchange) onRspEnd(trailers *msg.Head) {
 	x.rsp.state = rspWhole
-	x.front.rspEnd(trailers)
+	if !x.rsp.ended {
+		x.rsp.ended = true
+		x.front.rspEnd(trailers)
+	}
 	if x.place == placeEnded {
 		return
 	}

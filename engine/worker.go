@@ -36,13 +36,14 @@ type worker struct {
 	broken []*conn // found dead while writing
 	dead   []*conn // closed in this turn
 
-	scratch  []byte   // what is being read
-	pieces   [][]byte // of the write being made
-	headBuf  []byte   // the head being serialised
-	bodyBuf  []byte   // the body of an answer of our own
-	fieldBuf []byte   // a field value being put together
-	rspHead  msg.Head // the response head being passed on
-	inHead   msg.Head // the head being parsed; aliases input
+	scratch    []byte   // what is being read
+	pieces     [][]byte // of the write being made
+	headBuf    []byte   // the head being serialised
+	bodyBuf    []byte   // the body of an answer of our own
+	fieldBuf   []byte   // a field value being put together
+	rspHead    msg.Head // the response head being passed on
+	inHead     msg.Head // the h1 head being parsed; aliases input
+	streamHead msg.Head // the h2 head being decoded; owns its bytes, unlike inHead
 
 	tls    *tlsio.Worker
 	h2slab h2.Slab
