@@ -122,7 +122,9 @@ func (n *notingPlane) Ready() (bool, string) { return true, "ready" }
 func (n *notingPlane) Snapshot(context.Context) (*stats.Snapshot, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return &stats.Snapshot{Time: time.Now(), Info: stats.Info{State: "ready", Generation: n.generation, Started: time.Now()}}, nil
+	return &stats.Snapshot{Info: stats.Info{
+		State: "ready", Generation: n.generation, Started: time.Now(), PID: os.Getpid(), ConfigFile: n.cfg.File,
+	}}, nil
 }
 
 func (n *notingPlane) Sessions(context.Context, int) ([]stats.Session, error) { return nil, nil }

@@ -115,6 +115,9 @@ func TestTopOnce(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &f); status != 0 || err != nil {
 		t.Fatalf("status %d, %v %s", status, err, stderr)
 	}
+	if s, _ := f["seconds"].(float64); s < 0.09 || s > 20 {
+		t.Errorf("the looks are %v s apart", f["seconds"])
+	}
 	for _, key := range []string{"client-connections", "server-connections", "requests-per-second", "reused-share", "servers", "workers", "backends"} {
 		if _, ok := f[key]; !ok {
 			t.Errorf("no %q in %s", key, out)
