@@ -300,8 +300,8 @@ func TestHandshakeFailures(t *testing.T) {
 			if server.Failure() != c.want {
 				t.Errorf("failure %v, want %v: %v", server.Failure(), c.want, err)
 			}
-			if server.Err() != err {
-				t.Errorf("Err is %v", server.Err())
+			if server.Err() != err || server.Held() != 0 {
+				t.Errorf("Err is %v, %d bytes are held", server.Err(), server.Held())
 			}
 			server.Close()
 			unix.Shutdown(b, unix.SHUT_WR)

@@ -93,7 +93,7 @@ func TestCertificateForAName(t *testing.T) {
 		sni, client string
 		want        int
 	}{
-		{"default.example", any, 1}, {"default.example", rsaOnly, 0}, {"", any, 1}, {"", rsaOnly, 0}, {"nobody.example", any, 1},
+		{"default.example", any, 1}, {"default.example", rsaOnly, 0}, {"", any, 1}, {"", rsaOnly, 0}, {"nobody.example", any, 1}, {"nobody.example", rsaOnly, 0},
 		{"x.example.com", any, 2}, {"y.x.example.com", any, 1}, {"example.com", any, 1},
 		{"www.example.com", any, 4}, {"www.example.com", rsaOnly, 3}, {"www.example.com", ecdsaP256, 5},
 		{"www.example.com", ecdsaP384, 2}, // no exact match that the client can use: the wildcard can

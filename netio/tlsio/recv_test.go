@@ -113,6 +113,42 @@ func TestBufferedRecordsNeedNoEvent(t *testing.T) {
 	})
 }
 
+func TestABlockIsHeldOnlyWhileSomethingWaitsInIt(t *testing.T) {
+	if !layout.known {
+		t.Skip("the innards of crypto/tls are not known")
+	}
+	bothVersions(t, func(t *testing.T, version uint16) {
+		client, server, _ := newSite(t, version, "p256").connected(t)
+		wantIO(t, client, netio.Again)
+		for _, c := range []*Conn{client, server} {
+			if c.Held() != 0 || c.in.raw.Cap() != 0 {
+				t.Errorf("after the handshake %d bytes are held, raw %d", c.Held(), c.in.raw.Cap())
+			}
+			if c.Idle(); c.in.hand.Cap() != 0 {
+				t.Errorf("an idle connection keeps %d bytes for handshakes", c.in.hand.Cap())
+			}
+		}
+		client.Send([]byte("two pieces"))
+		wantRecvUpTo(t, server, "two ")
+		if server.Held() != recvBytes {
+			t.Errorf("%d bytes are held in the midst of a record", server.Held())
+		}
+		wantRecv(t, server, "pieces")
+		// Nothing inside crypto/tls may still point into a block that another connection may have by now.
+		if server.Held() != 0 || server.in.raw.Cap() != 0 || server.in.input.Size() != 0 {
+			t.Errorf("after the last byte %d are held, raw %d, input %d", server.Held(), server.in.raw.Cap(), server.in.input.Size())
+		}
+	})
+}
+
+func wantRecvUpTo(t *testing.T, c *Conn, want string) {
+	t.Helper()
+	p := make([]byte, len(want))
+	if n, io := c.Recv(p); io != netio.OK || string(p[:n]) != want {
+		t.Fatalf("Recv: %q, %d, want %q (%v)", p[:n], io, want, c.Err())
+	}
+}
+
 func TestSmallReadsOfALargeRecord(t *testing.T) {
 	versions(t, func(t *testing.T, version uint16) {
 		client, server, _ := newSite(t, version, "p256").connected(t)

@@ -95,6 +95,35 @@ func TestSendStopsAtTheBound(t *testing.T) {
 	})
 }
 
+func TestReadyMakesAShortWriteTheEnd(t *testing.T) {
+	client, server, k := newSite(t, tls.VersionTLS13, "p256").connected(t)
+	unix.SetsockoptInt(int(client.fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 20_000)
+	wantIO(t, client, netio.Again)
+	client.Ready(netio.Writable)
+	for k.sends = 0; client.Backlog() == 0; {
+		k.sendMax = 10_000 // short although there is room: only the event is to be believed
+		client.Send(make([]byte, 16_000))
+	}
+	if k.sends != 1 {
+		t.Fatalf("%d calls up to the short one", k.sends)
+	}
+	k.sendMax = 0
+	if io := client.Flush(); io != netio.Again || k.sends != 1 {
+		t.Errorf("Flush before the event: %d, %d calls", io, k.sends)
+	}
+	client.Ready(netio.Readable)
+	if io := client.Flush(); io != netio.Again || k.sends != 1 {
+		t.Errorf("Flush after another event: %d, %d calls", io, k.sends)
+	}
+	client.Ready(netio.Writable)
+	if io := client.Flush(); io != netio.OK || k.sends != 2 {
+		t.Errorf("Flush after the event: %d, %d calls", io, k.sends)
+	}
+	if got := recvAll(t, server, 16_000); len(got) != 16_000 {
+		t.Errorf("%d bytes arrived", len(got))
+	}
+}
+
 // Whatever the sizes of pieces, buffers, calls and sockets: the bytes arrive, in order, and the backlog is bounded.
 func TestRandomTraffic(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
