@@ -61,10 +61,12 @@ func (c *Count) ReleaseN(n int) {
 // acquire is TryAcquireN without regard to queues and hits.
 func (c *Count) acquire(n uint64) bool {
 	for {
+		step()
 		w := c.word.Load()
 		if limit := w >> 32; limit != 0 && w&math.MaxUint32+n > limit {
 			return false
 		}
+		step()
 		if c.word.CompareAndSwap(w, w+n) {
 			return true
 		}
@@ -72,6 +74,7 @@ func (c *Count) acquire(n uint64) bool {
 }
 
 func (c *Count) drop(n uint64) {
+	step()
 	if left := c.word.Add(-n) & math.MaxUint32; left > math.MaxUint32-n {
 		panic("limit: token released that was not acquired")
 	}
@@ -80,6 +83,7 @@ func (c *Count) drop(n uint64) {
 // awaited reports whether anybody waits for a token of this count.
 func (c *Count) awaited() bool {
 	for i := range c.queues {
+		step()
 		if q := c.queues[i].Load(); q != nil && q.waiting.Load() > 0 {
 			return true
 		}
@@ -98,6 +102,7 @@ func (c *Count) Max() int64 { return int64(c.word.Load() >> 32) }
 func (c *Count) SetMax(n int) {
 	for {
 		w := c.word.Load()
+		step()
 		if c.word.CompareAndSwap(w, uint64(clampMax(n))<<32|w&math.MaxUint32) {
 			break
 		}

@@ -82,8 +82,10 @@ func (l *Line) Join(w *Waiter, now, deadline mono.Time) Joined {
 	w.deadline, w.waits, w.place = deadline, true, placeNone
 	w.ticket = l.q.table.tickets.Add(1) << ticketShift
 	l.append(w)
+	step()
 	l.q.waiting.Add(1)
 	if l.length == 1 {
+		step()
 		l.q.busy[l.worker>>6].Or(1 << (l.worker & 63))
 	}
 	if l.hidden == nil {
@@ -113,6 +115,7 @@ func (l *Line) Leave(w *Waiter) {
 // use and to release. The worker calls it when it was woken for this queue; calling it at other times does no harm.
 func (l *Line) Granted(f func(*Waiter)) {
 	// Before looking: a grant that comes after this look pokes again.
+	step()
 	l.lane.poked.Store(0)
 	for {
 		w := l.firstGranted()
@@ -149,11 +152,13 @@ func (l *Line) Expire(now mono.Time, f func(*Waiter)) {
 // withdraw takes w out of the line; false if it has been granted a token.
 func (l *Line) withdraw(w *Waiter) bool {
 	if w.place != placeNone {
+		step()
 		if !l.lane.places[w.place].CompareAndSwap(w.ticket, 0) {
 			return false
 		}
 		l.placed[w.place] = nil
 	}
+	step()
 	l.q.waiting.Add(-1)
 	l.remove(w)
 	return true
@@ -163,6 +168,7 @@ func (l *Line) withdraw(w *Waiter) bool {
 func (l *Line) collect(w *Waiter) *Count {
 	v := l.lane.places[w.place].Load()
 	c := l.q.table.count(uint32(v&(1<<ticketShift-1)) >> idShift)
+	step()
 	l.lane.places[w.place].Store(0)
 	l.placed[w.place] = nil
 	l.remove(w)
@@ -170,6 +176,7 @@ func (l *Line) collect(w *Waiter) *Count {
 }
 
 func (l *Line) firstGranted() (first *Waiter) {
+	step()
 	for i, w := range l.placed {
 		if w != nil && l.lane.places[i].Load()&grantedBit != 0 && (first == nil || w.ticket < first.ticket) {
 			first = w
@@ -190,11 +197,10 @@ func (l *Line) append(w *Waiter) {
 	l.length++
 }
 
-// remove unlinks w, gives its place in the queue's depth back and keeps hidden right.
+// remove unlinks w and gives its place in the queue's depth back. settle has to follow.
 func (l *Line) remove(w *Waiter) {
 	if w == l.hidden {
 		l.hidden = w.next
-		l.showHidden()
 	}
 	if w.prev == nil {
 		l.head = w.next
@@ -216,24 +222,23 @@ func (l *Line) remove(w *Waiter) {
 func (l *Line) settle() {
 	l.refill()
 	if l.length == 0 {
+		step()
 		l.q.busy[l.worker>>6].And(^(uint64(1) << (l.worker & 63)))
 	}
 	l.q.serve()
 }
 
-// refill shows hidden waiters in free places.
+// refill shows hidden waiters in free places, and how far back those go that it could not show.
 func (l *Line) refill() {
-	for i := range l.placed {
-		w := l.hidden
-		if w == nil {
-			return
-		}
+	for i := 0; i < len(l.placed) && l.hidden != nil; i++ {
 		if l.placed[i] != nil {
 			continue
 		}
+		w := l.hidden
 		l.placed[i], w.place = w, int8(i)
+		step()
 		l.lane.places[i].Store(w.ticket)
-		// Only now: a waiter that is in neither can be overtaken.
+		// Only after the place: a waiter that is in neither can be overtaken.
 		l.hidden = w.next
 		l.showHidden()
 	}
@@ -247,6 +252,7 @@ func (l *Line) showHidden() {
 		ticket = l.hidden.ticket
 	}
 	if l.lane.hidden.Load() != ticket {
+		step()
 		l.lane.hidden.Store(ticket)
 	}
 }

@@ -125,6 +125,7 @@ func (q *Queue) Remove(c *Count) {
 
 // tryAcquire takes a token of any count that nobody waits for. from spreads the choice.
 func (q *Queue) tryAcquire(from uint64) *Count {
+	step()
 	if q.waiting.Load() > 0 {
 		return nil
 	}
@@ -167,7 +168,9 @@ func (c *Count) grant() bool {
 		if s.place == nil {
 			return false
 		}
+		step()
 		if s.place.CompareAndSwap(s.value, s.value|uint64(c.id.Load())<<idShift|grantedBit) {
+			step()
 			s.queue.waiting.Add(-1)
 			s.queue.poke(s.worker)
 			return true
@@ -176,6 +179,7 @@ func (c *Count) grant() bool {
 }
 
 func (q *Queue) poke(worker int) {
+	step()
 	if q.lanes[worker].poked.Swap(1) == 0 {
 		q.wake(worker)
 	}
@@ -203,13 +207,16 @@ func (c *Count) oldest() shown {
 // oldest replaces best if q has an older ticket.
 func (q *Queue) oldest(best *shown) {
 	for i := range (len(q.lanes) + 63) / 64 {
+		step()
 		for set := q.busy[i].Load(); set != 0; set &= set - 1 {
 			worker := i<<6 + bits.TrailingZeros64(set)
 			l := &q.lanes[worker]
 			// hidden before places: a waiter moves from one to the other, and must not be missed in between.
+			step()
 			if h := l.hidden.Load(); h != 0 && h < best.value {
 				*best = shown{value: h}
 			}
+			step() // one for all places: more would only multiply the schedules
 			for j := range l.places {
 				v := l.places[j].Load()
 				// A ticket that is in a place and still in hidden can be granted: hence not only less, but equal.

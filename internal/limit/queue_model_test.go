@@ -47,24 +47,25 @@ func newQueueModel(depth, max0, max1 int) *queueModel {
 func (m *queueModel) line(w *modelWaiter) *Line { return m.queues[w.queue].Line(w.worker) }
 
 func (w *modelWaiter) wants(m *queueModel, c *Count) bool {
-	return w.queue == 2 || m.counts[w.queue] == c
+	return slices.Contains(*m.queues[w.queue].counts.Load(), c)
 }
 
 // look notices new grants; each must be for the oldest waiter that wants the token.
 func (m *queueModel) look() error {
+	var fresh []*modelWaiter
 	for _, w := range m.all {
-		if w.place == placeNone {
+		if w.place == placeNone || w.granted != nil {
 			continue
 		}
-		v := m.line(w).lane.places[w.place].Load()
-		if v&grantedBit == 0 || w.granted != nil {
-			continue
+		q := m.queues[w.queue]
+		if v := q.Line(w.worker).lane.places[w.place].Load(); v&grantedBit != 0 {
+			w.granted = q.table.count(uint32(v&(1<<ticketShift-1)) >> idShift)
+			fresh = append(fresh, w)
 		}
-		w.granted = m.queues[w.queue].table.count(uint32(v&(1<<ticketShift-1)) >> idShift)
 	}
-	for i, w := range m.all {
-		for _, older := range m.all[:i] {
-			if w.granted != nil && older.granted == nil && older.wants(m, w.granted) {
+	for _, w := range fresh {
+		for _, older := range m.all {
+			if older.Since() < w.Since() && older.granted == nil && older.wants(m, w.granted) {
 				return fmt.Errorf("waiter %d was granted a token that the older %d wanted", w.Since(), older.Since())
 			}
 		}
@@ -102,8 +103,16 @@ func (m *queueModel) collected(w *Waiter) {
 	i := slices.IndexFunc(m.all, func(v *modelWaiter) bool { return &v.Waiter == w })
 	v := m.all[i]
 	m.all = slices.Delete(m.all, i, i+1)
-	if c := w.Count(); !v.wants(m, c) {
-		panic("a token of a count that the queue does not wait for")
+	if w.Count() == nil || v.granted != nil && v.granted != w.Count() {
+		panic("a token of another count than was granted")
+	}
+	if err := m.look(); err != nil {
+		panic(err)
+	}
+	for _, older := range m.all[:i] { // it may have been granted in this very call
+		if v.granted == nil && older.granted == nil && older.wants(m, w.Count()) {
+			panic(fmt.Sprintf("waiter %d was granted a token that the older %d wanted", v.Since(), older.Since()))
+		}
 	}
 	v.granted = nil
 	m.held = append(m.held, v)
@@ -164,6 +173,13 @@ func (m *queueModel) sums() error {
 			waiting--
 		}
 	}
+	for _, q := range m.queues {
+		for worker := range modelWorkers {
+			if busy := q.busy[0].Load()>>worker&1 == 1; busy != (q.Line(worker).Len() > 0) {
+				return fmt.Errorf("worker %d is busy: %v, with %d waiters", worker, busy, q.Line(worker).Len())
+			}
+		}
+	}
 	if waiting != 0 || m.places.Current() != int64(len(m.all)) {
 		return fmt.Errorf("waiting off by %d, %d places taken for %d waiters", waiting, m.places.Current(), len(m.all))
 	}
@@ -212,6 +228,38 @@ func TestQueueModel(t *testing.T) {
 				w := m.all[i]
 				m.all = slices.Delete(m.all, i, i+1)
 				m.line(w).Leave(&w.Waiter)
+				check(nil)
+			},
+			"leaveNewest": func(t *rapid.T) {
+				pick(t, m.all)
+				for range rapid.IntRange(1, len(m.all)).Draw(t, "n") {
+					w := m.all[len(m.all)-1]
+					m.all = m.all[:len(m.all)-1]
+					m.line(w).Leave(&w.Waiter)
+					check(nil)
+				}
+			},
+			"acquire": func(t *rapid.T) {
+				c := m.counts[rapid.IntRange(0, 1).Draw(t, "count")]
+				if !c.TryAcquire() {
+					return
+				}
+				m.held = append(m.held, &modelWaiter{Waiter: Waiter{got: c}})
+				for _, v := range m.all {
+					if v.granted == nil && v.wants(m, c) {
+						t.Fatalf("a newcomer got a token that waiter %d wants", v.Since())
+					}
+				}
+				check(nil)
+			},
+			"detach": func(t *rapid.T) { // and attach again: a server that leaves its backend for a while
+				i := rapid.IntRange(0, 1).Draw(t, "count")
+				q := m.queues[rapid.SampledFrom([]int{i, 2}).Draw(t, "queue")]
+				if slices.Contains(*q.counts.Load(), m.counts[i]) {
+					q.Remove(m.counts[i])
+				} else {
+					q.Add(m.counts[i])
+				}
 				check(nil)
 			},
 			"release": func(t *rapid.T) {
