@@ -1,0 +1,239 @@
+package h3
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/quic-go/quic-go"
+)
+
+// Endpoint is a UDP address that HTTP/3 is spoken on: a socket and a QUIC transport for each worker. Its methods may be
+// called from any goroutine but a worker's: some wait.
+type Endpoint struct {
+	cfg   atomic.Pointer[Config]
+	tls   *tls.Config
+	group *group
+	ports []*port
+}
+
+// port is one worker's part of an endpoint.
+type port struct {
+	e        *Endpoint
+	worker   int
+	tr       *quic.Transport
+	listener *quic.EarlyListener
+	sink     Sink
+	shaking  atomic.Int64 // connections in their handshake
+	mu       sync.Mutex
+	live     map[*Conn]struct{}
+	done     sync.WaitGroup
+}
+
+// Secret is what an endpoint derives its keys from: of stateless resets, and of the tokens that prove an address. With the
+// same secret a process knows the tokens of the one before it, and can tell its clients that their connections are gone.
+type Secret [32]byte
+
+// NewSecret makes one that nobody else has.
+func NewSecret() (s Secret) {
+	rand.Read(s[:])
+	return s
+}
+
+// derive makes a key for one purpose.
+func (s *Secret) derive(purpose string, n int) (key [32]byte) {
+	h := hmac.New(sha256.New, s[:])
+	h.Write([]byte(purpose))
+	h.Write(binary.BigEndian.AppendUint32(nil, uint32(n)))
+	h.Sum(key[:0])
+	return key
+}
+
+// Listen opens the sockets of an address. The port may be 0. Clients are not heard before Serve.
+func Listen(addr netip.AddrPort, workers int, cfg *Config, secret *Secret) (*Endpoint, error) {
+	cfg.check()
+	// The library logs by itself where the kernel caps its buffers, which it tries to raise beyond what we ask for.
+	os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
+	var tag [2]byte
+	rand.Read(tag[:])
+	g, err := openGroup(addr, workers, binary.BigEndian.Uint16(tag[:]))
+	if err != nil {
+		return nil, err
+	}
+	e := &Endpoint{group: g}
+	e.cfg.Store(cfg)
+	e.tls = e.frontTLS(cfg.TLS)
+	for i, conn := range g.conns {
+		e.ports = append(e.ports, e.newPort(i, workers, conn, secret))
+	}
+	return e, nil
+}
+
+// frontTLS is what QUIC asks first in every handshake; it hands over to the configuration that is in force then.
+func (e *Endpoint) frontTLS(first *tls.Config) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		NextProtos: first.NextProtos,
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			now := e.cfg.Load().TLS
+			if now.GetConfigForClient == nil {
+				return now, nil
+			}
+			chosen, err := now.GetConfigForClient(hello)
+			if chosen == nil && err == nil {
+				chosen = now
+			}
+			return chosen, err
+		},
+	}
+}
+
+func (e *Endpoint) newPort(worker, workers int, conn net.PacketConn, secret *Secret) *port {
+	p := &port{e: e, worker: worker, live: map[*Conn]struct{}{}}
+	// Each worker has a key of its own. A packet that the kernel gave to the wrong one, while sockets move in the group, would
+	// otherwise be answered with a reset that the client has to believe.
+	reset := quic.StatelessResetKey(secret.derive("stateless reset", worker))
+	token := quic.TokenGeneratorKey(secret.derive("address token", 0))
+	p.tr = &quic.Transport{
+		Conn:                  conn,
+		ConnectionIDGenerator: &idMaker{worker: worker, workers: workers, tag: e.group.own.tag},
+		StatelessResetKey:     &reset,
+		TokenGeneratorKey:     &token,
+		VerifySourceAddress:   p.mustProve,
+		ConnContext:           p.admit,
+	}
+	return p
+}
+
+// Addr is the address with the port that was given.
+func (e *Endpoint) Addr() netip.AddrPort { return e.group.addr }
+
+// Update makes cfg the configuration of the connections that begin from now on.
+func (e *Endpoint) Update(cfg *Config) {
+	cfg.check()
+	e.cfg.Store(cfg)
+}
+
+// Serve begins to take clients. sinks are the workers'.
+func (e *Endpoint) Serve(sinks []Sink) error {
+	for i, p := range e.ports {
+		p.sink = sinks[i]
+		l, err := p.tr.ListenEarly(e.tls, &quic.Config{
+			GetConfigForClient: func(*quic.ClientInfo) (*quic.Config, error) { return e.cfg.Load().quic(), nil },
+			Allow0RTT:          true,
+		})
+		if err != nil {
+			return err
+		}
+		p.listener = l
+		p.done.Go(p.accept)
+	}
+	return nil
+}
+
+// accept takes connections whose handshake has come far enough.
+func (p *port) accept() {
+	for {
+		q, err := p.listener.Accept(context.Background())
+		if err != nil {
+			return
+		}
+		c := newConn(q, p.e.cfg.Load(), p.sink)
+		p.mu.Lock()
+		p.live[c] = struct{}{}
+		p.mu.Unlock()
+		p.done.Go(func() {
+			c.serve()
+			p.mu.Lock()
+			delete(p.live, c)
+			p.mu.Unlock()
+		})
+	}
+}
+
+// mustProve reports whether a client has to prove its address first: when so many are in their handshake that they may
+// well be one, who makes addresses up.
+func (p *port) mustProve(net.Addr) bool { return p.shaking.Load() >= int64(p.e.cfg.Load().Unverified) }
+
+// admit is asked for every new connection, before its handshake.
+func (p *port) admit(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+	var release func()
+	if ask := p.e.cfg.Load().Admit; ask != nil {
+		var ok bool
+		if release, ok = ask(p.worker, addrPort(info.RemoteAddr)); !ok {
+			return nil, errNotAdmitted
+		}
+	}
+	p.shaking.Add(1)
+	a := &admission{port: p}
+	context.AfterFunc(ctx, func() {
+		a.shaken()
+		if release != nil {
+			release()
+		}
+	})
+	return context.WithValue(ctx, admissionKey{}, a), nil
+}
+
+// errNotAdmitted makes QUIC refuse a connection.
+var errNotAdmitted = errors.New("h3: not admitted")
+
+// admission is a connection's place among those that are in their handshake.
+type admission struct {
+	port *port
+	over atomic.Bool
+}
+
+type admissionKey struct{}
+
+// shaken gives the place back. It may be called more than once.
+func (a *admission) shaken() {
+	if !a.over.Swap(true) {
+		a.port.shaking.Add(-1)
+	}
+}
+
+// Drain stops taking new connections. Those that there are live on.
+func (e *Endpoint) Drain() {
+	for _, p := range e.ports {
+		if p.listener != nil {
+			p.listener.Close()
+		}
+	}
+}
+
+// Close ends everything at once: connections are closed with code, then the sockets.
+func (e *Endpoint) Close(code Code) {
+	e.Drain()
+	for _, p := range e.ports {
+		p.mu.Lock()
+		for c := range p.live {
+			c.Close(code, "")
+		}
+		p.mu.Unlock()
+	}
+	for _, p := range e.ports {
+		p.done.Wait()
+		p.tr.Close()
+	}
+	e.group.close()
+}
+
+// Conns is how many connections there are.
+func (e *Endpoint) Conns() (n int) {
+	for _, p := range e.ports {
+		p.mu.Lock()
+		n += len(p.live)
+		p.mu.Unlock()
+	}
+	return n
+}

@@ -1,0 +1,117 @@
+package h3
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"weir/internal/msg"
+)
+
+// Stream is one request and its response. It is not used again for another, so that a message which comes late finds it
+// ended instead of another client's.
+//
+// The exported fields and methods are the worker's, from OnHead on.
+type Stream struct {
+	Conn     *Conn
+	Head     *msg.Head // of the request, vetted by nobody yet; FreeHead when it was copied
+	Trailers *msg.Head // set with the last Piece; nil: none
+	Fault    *Error    // why there will be no more of the request than this: to be answered, not passed on
+	Ended    bool      // the request has no body
+	Early    bool      // it came in TLS 0-RTT and may be a replay (RFC 8470)
+	User     any
+
+	q     *quic.Stream
+	recv  recvSide
+	send  sendSide
+	stop  func() bool // ends the watch over the client's cancelling; nil before OnHead
+	cause atomic.Pointer[Cause]
+}
+
+// Cause says why a stream or connection has ended before its time.
+type Cause struct {
+	Err  *Error // not nil: the client's mistake
+	Code Code   // otherwise: the code that the client gave, or zero
+}
+
+// ID is the stream's identifier.
+func (s *Stream) ID() int64 { return int64(s.q.StreamID()) }
+
+// Cause is why the stream ended early; nil: it did not.
+func (s *Stream) Cause() *Cause { return s.cause.Load() }
+
+// FreeHead gives the memory of head and trailers back.
+func (s *Stream) FreeHead() {
+	if s.Head != nil {
+		freeHead(s.Head)
+		s.Head = nil
+	}
+	if s.Trailers != nil {
+		freeHead(s.Trailers)
+		s.Trailers = nil
+	}
+}
+
+// SetPriority says where the response stands among the others of its connection.
+func (s *Stream) SetPriority(p Priority) { s.q.SetPriority(int8(p.Urgency), p.Incremental) }
+
+// announce passes the head on and begins to watch for the client taking the request back.
+func (s *Stream) announce() {
+	s.stop = context.AfterFunc(s.q.Context(), s.onCancelled)
+	s.Conn.sink.OnHead(s)
+}
+
+// onCancelled runs when the response cannot be sent any more: the client does not want it, or the connection is gone, of
+// which OnGone tells.
+func (s *Stream) onCancelled() {
+	if code, ok := resetCode(context.Cause(s.q.Context())); ok {
+		s.taken(code)
+	}
+}
+
+// taken is called when the client has taken the request back.
+func (s *Stream) taken(code Code) {
+	if s.cause.CompareAndSwap(nil, &Cause{Code: code}) {
+		if err := s.Conn.budget.charge(abuseReset, time.Now()); err != nil {
+			s.Conn.fail(err)
+		}
+		s.Conn.sink.OnReset(s)
+	}
+}
+
+// fail ends the stream, or the connection, because of what the client did. told: the worker knows the stream.
+func (s *Stream) fail(err *Error, told bool) {
+	if err.Conn {
+		s.Conn.fail(err)
+		return
+	}
+	s.q.CancelRead(quic.StreamErrorCode(err.Code))
+	if !s.cause.CompareAndSwap(nil, &Cause{Err: err}) {
+		return
+	}
+	s.q.CancelWrite(quic.StreamErrorCode(err.Code))
+	if e := s.Conn.budget.charge(abuseMadeUs, time.Now()); e != nil {
+		s.Conn.fail(e)
+	}
+	if told {
+		s.Conn.sink.OnReset(s)
+	} else {
+		s.Conn.sink.OnMalformed(s)
+	}
+}
+
+// Reset ends the stream in both directions. What was not sent is lost.
+func (s *Stream) Reset(code Code) {
+	s.unwatch()
+	s.StopReading(code)
+	s.cut(code)
+}
+
+// unwatch is called before we end the response ourselves.
+func (s *Stream) unwatch() {
+	if s.stop != nil {
+		s.stop()
+	}
+}
