@@ -54,6 +54,7 @@ const (
 
 // admit takes the exchange through the limits on sessions and to a server with room.
 func (x *exchange) admit() {
+	x.hintEarly()
 	x.way.until = mono.Never
 	if d := queueTimeout(x.way.backend.timeouts, x.way.backend.limits); d > 0 {
 		x.way.until = x.w.now.Add(d)

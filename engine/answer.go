@@ -32,7 +32,9 @@ func (x *exchange) answer(c *cause) {
 	}
 	x.place = placeAnswered
 	x.rsp.ownAnswer = true
-	x.w.stats.Answers[c.index]++
+	if !x.internal {
+		x.w.stats.Answers[c.index]++
+	}
 	if x.isGRPC() {
 		x.answerGRPC(c)
 		return

@@ -169,7 +169,9 @@ func (c *backConn) open(proto stats.Protocol) {
 	c.srv.connectOK(c.w.now)
 	if proto == stats.H2 || c.srv.be.h2c() {
 		c.h2 = newBackH2(c)
+		c.node.Stays = true
 	} else {
+		c.srv.http1Only()
 		c.h1.begin()
 	}
 	x := c.w.exchanges.get(c.wanted)
@@ -182,9 +184,10 @@ func (c *backConn) failConnect(why *cause, end stats.Cause) {
 	c.srv.connectFailed(c.w.now)
 	x := c.w.exchanges.get(c.wanted)
 	c.end(end, true)
-	if x != nil && x.place == placeWaiting {
+	if x != nil && x.place == placeWaiting && x.way.server == c.srv {
 		x.connectFailed(why)
 	}
+	c.srv.kick()
 }
 
 // fail ends a connection that broke. An exchange under way learns of it.

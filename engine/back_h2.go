@@ -16,6 +16,7 @@ type backH2 struct {
 	live   int
 	goaway bool // the server takes no new streams
 	why    stats.Cause
+	heard  mono.Time // when the server last sent anything
 	pinged mono.Time // when a ping was sent whose answer is outstanding
 	free   *h2Back
 }
@@ -34,7 +35,7 @@ type h2Back struct {
 }
 
 func newBackH2(c *backConn) *backH2 {
-	b := &backH2{c: c, codec: h2.New(c.srv.be.h2, &c.w.h2slab), why: stats.CausePeerClosed}
+	b := &backH2{c: c, codec: h2.New(c.srv.be.h2, &c.w.h2slab), why: stats.CausePeerClosed, heard: c.w.now}
 	c.w.headBuf = b.codec.AppendPreface(c.w.headBuf[:0], c.w.now)
 	c.write(c.w.headBuf)
 	return b
@@ -109,6 +110,7 @@ func (b *backH2) onReadable() {
 }
 
 func (b *backH2) use(p []byte) {
+	b.heard = b.c.w.now
 	rest := b.feed(p)
 	if !b.c.has(buried) {
 		b.c.keep(rest)
@@ -285,7 +287,13 @@ func (b *backH2) fail(end stats.Cause) {
 		}
 		x.serverFailed(why)
 	})
+	x := c.w.exchanges.get(c.wanted)
+	pinging := !b.pinged.IsZero()
 	c.end(end, true)
+	if pinging && x != nil && x.way.awaiting && x.way.server == c.srv {
+		x.way.dialing = false
+		x.dialStep(stepDialRate)
+	}
 }
 
 // resumeBlocked lets exchanges go on whose server has opened a window or taken output.

@@ -127,7 +127,7 @@ func (be *backend) askToGiveWay() {
 // open opens a connection for the exchange, which holds all tokens for it.
 func (x *exchange) open() {
 	srv := x.way.server
-	x.place = placeWaiting
+	x.place, x.way.dialing = placeWaiting, true
 	x.arm(srv.be.timeouts.Connect)
 	why := stats.WhyDemand
 	var owner *session

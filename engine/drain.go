@@ -35,10 +35,18 @@ func (s *session) goAway(spread time.Duration) {
 		s.h2.goAway()
 		return
 	}
-	if s.stage == stageServing && s.h1.state == h1Idle {
-		s.arm(s.w.now.Add(time.Duration(s.w.rand.below(int64(spread)))))
+	if s.stage != stageServing || s.h1.state != h1Idle {
+		return
 	}
+	wait := time.Duration(s.w.rand.below(int64(spread)))
+	if s.requests == 0 { // its first request may be on the wire
+		wait += firstRequestGrace
+	}
+	s.arm(s.w.now.Add(wait))
 }
+
+// firstRequestGrace is how long a connection that was accepted just before a drain has for its first request.
+const firstRequestGrace = time.Second
 
 // eachSession calls f for the client connections of the worker.
 func (w *worker) eachSession(f func(*session)) {

@@ -28,6 +28,8 @@ type Options struct {
 	AccessLog io.Writer // one JSON object a line; nil: off. Written to by one goroutine
 	Version   string
 	Inherited Inherited // listening sockets of the process before this one
+	Files     int       // descriptors that the process may have (RLIMIT_NOFILE); 0: not known, not divided
+	Memory    int64     // bytes that the process should stay below; 0: not known
 	// Kernel makes the kernel of worker i; nil: netio.NewLinux.
 	Kernel func(i int) (netio.Kernel, error)
 }
@@ -38,6 +40,8 @@ type Engine struct {
 	log     *slog.Logger
 	version string
 	started time.Time
+	files   int
+	memory  int64
 	access  *accessLog
 	shared  *shared
 	running sync.WaitGroup
@@ -77,7 +81,7 @@ var ErrDraining = errors.New("draining: the configuration cannot change any more
 // left behind.
 func Start(cfg *config.Config, o Options) (*Engine, error) {
 	n := workersOf(cfg)
-	e := &Engine{log: o.Log, version: o.Version, started: time.Now(), tickets: tlsio.NewTicketStore(), inherited: o.Inherited}
+	e := &Engine{log: o.Log, version: o.Version, started: time.Now(), files: o.Files, memory: o.Memory, tickets: tlsio.NewTicketStore(), inherited: o.Inherited}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -115,6 +119,7 @@ func Start(cfg *config.Config, o Options) (*Engine, error) {
 	e.mu.Lock()
 	e.commit(p)
 	e.mu.Unlock()
+	e.carve(cfg)
 	e.checks = startChecker(e)
 	e.checks.follow(p)
 	e.state.Store(int32(stateReady))
@@ -197,6 +202,7 @@ func (e *Engine) Reload(ctx context.Context, cfg *config.Config) (old, now uint6
 		return old, old, err
 	}
 	e.commit(p)
+	e.carve(cfg)
 	e.checks.follow(p)
 	e.reloads++
 	return old, e.generation, nil

@@ -90,6 +90,7 @@ type exchange struct {
 	cut  *cause // why it did not end the usual way; nil: it did
 
 	firstRequest bool // of its session
+	internal     bool // a health check: not a client's
 }
 
 // request is the client's message.
@@ -125,6 +126,7 @@ type way struct {
 	until     mono.Time    // when the exchange has waited long enough in queues
 	step      step
 	awaiting  bool // stands in server.waiting
+	dialing   bool // a connection of its own is on the way
 	tokens    tokens
 	retries   int
 	avoid     *server // the server that just failed
@@ -298,6 +300,10 @@ func (x *exchange) watch() {
 	t := x.way.backend.timeouts
 	d := t.Server
 	switch {
+	case x.rsp.tunnel && x.req.state == reqWhole:
+		d = t.ServerFin
+	case x.rsp.tunnel && x.rsp.state == rspWhole:
+		d = t.ClientFin
 	case x.rsp.tunnel:
 		d = t.Tunnel
 	case x.rsp.state == rspAwaited && x.req.state == reqFlowing && x.back.reqRoom() > 0:

@@ -9,7 +9,8 @@ const exchangesKept = 1024
 type exchangeTable struct {
 	entries []*exchange
 	free    []*exchange
-	ended   []*exchange // given back in this turn; something on the stack may still refer to them
+	ended   []*exchange   // given back in this turn; something on the stack may still refer to them
+	spare   []netio.Token // entries without a record
 	live    int
 }
 
@@ -33,10 +34,16 @@ func (t *exchangeTable) take(w *worker) *exchange {
 		t.free = t.free[:n-1]
 		return x
 	}
-	x := &exchange{w: w, token: netio.NewToken(uint32(len(t.entries)), 1)}
+	x := &exchange{w: w}
+	if n := len(t.spare); n > 0 {
+		x.token, t.spare = t.spare[n-1], t.spare[:n-1]
+		t.entries[x.token.Index()] = x
+	} else {
+		x.token = netio.NewToken(uint32(len(t.entries)), 1)
+		t.entries = append(t.entries, x)
+	}
 	x.timer.Kind, x.timer.Token = uint8(timerExchange), x.token
 	x.req.replay.held.Init(w.bufs)
-	t.entries = append(t.entries, x)
 	return x
 }
 
@@ -50,7 +57,12 @@ func (t *exchangeTable) put(x *exchange) {
 func (t *exchangeTable) recycle() {
 	for i, x := range t.ended {
 		x.recycle()
-		t.free = append(t.free, x)
+		if len(t.free) < exchangesKept {
+			t.free = append(t.free, x)
+		} else {
+			t.entries[x.token.Index()] = nil
+			t.spare = append(t.spare, x.token)
+		}
 		t.ended[i] = nil
 	}
 	t.ended = t.ended[:0]

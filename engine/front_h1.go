@@ -290,7 +290,7 @@ func (f *frontH1) onGone(s *session, c *cause) {
 func (f *frontH1) onTimeout(s *session) {
 	switch f.state {
 	case h1Idle:
-		if s.requests == 0 {
+		if s.requests == 0 && !s.w.draining && !s.fe.retired {
 			f.refuse(s, causeRequestTimeout)
 			return
 		}

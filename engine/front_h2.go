@@ -151,6 +151,10 @@ func (f *frontH2) onHead(ev *h2.Event) {
 		x.refuse(causeOf(err))
 		return
 	}
+	if s.tls != nil && !s.tls.CoversAuthority(x.req.head.Bytes(x.req.head.Authority)) {
+		x.refuse(causeMisdirected)
+		return
+	}
 	if s.w.overloaded() {
 		t.reset(h2.RefusedStream)
 		t.leave(causeNoFiles)

@@ -40,6 +40,10 @@ func (b *backH2) ping() {
 
 // onPong is called when a ping is answered.
 func (b *backH2) onPong() {
+	if b.pinged.IsZero() {
+		return
+	}
 	b.pinged = mono.Time(0)
 	b.c.arm(b.codec.Deadline())
+	b.c.srv.opened(b.c, b.c.w.exchanges.get(b.c.wanted))
 }

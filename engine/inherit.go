@@ -17,7 +17,20 @@ func (in Inherited) take(k netio.Kernel, o *netio.ListenOptions, i int) (int, er
 		return k.Listen(o)
 	}
 	in[o.Addr] = fds[1:]
+	if a, ok := k.(interface {
+		Adopt(fd int, o *netio.ListenOptions) error
+	}); ok {
+		return fds[0], a.Adopt(fds[0], o)
+	}
 	return fds[0], nil
+}
+
+// surplus returns the sockets of an address that no worker of this process has taken. They must be served all the same:
+// the kernel goes on giving them connections.
+func (in Inherited) surplus(o *netio.ListenOptions) []int {
+	fds := in[o.Addr]
+	delete(in, o.Addr)
+	return fds
 }
 
 // Listeners are the listening sockets in use, by address, to be handed over. They stay open.
@@ -26,7 +39,7 @@ func (e *Engine) Listeners() Inherited {
 	defer e.mu.Unlock()
 	in := Inherited{}
 	for a, s := range e.plan.sockets {
-		in[a] = append([]int(nil), s.fds...)
+		in[a] = append(append([]int(nil), s.fds...), s.more...)
 	}
 	return in
 }

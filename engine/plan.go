@@ -55,7 +55,17 @@ type planBind struct {
 type sockets struct {
 	options netio.ListenOptions
 	fds     []int
-	opened  bool // by the plan at hand: closed again if it is refused
+	more    []int // beyond one for each worker: the process before this one had more workers
+	opened  bool  // by the plan at hand: closed again if it is refused
+}
+
+// of are the sockets that a worker serves.
+func (s *sockets) of(worker, workers int) []int {
+	fds := []int{s.fds[worker]}
+	for i := worker; i < len(s.more); i += workers {
+		fds = append(fds, s.more[i])
+	}
+	return fds
 }
 
 // prepare makes a plan out of cfg, keeping what the plan in force has and cfg still wants. The caller holds mu.
@@ -170,7 +180,7 @@ func (e *Engine) openSockets(p *plan, f *config.Frontend, b *config.Bind) (*sock
 	o := netio.ListenOptions{Addr: b.Address, KeepAlive: keepAliveOf(f.Timeouts)}
 	if e.plan != nil {
 		if s := e.plan.sockets[b.Address]; s != nil {
-			p.sockets[b.Address] = &sockets{options: s.options, fds: s.fds}
+			p.sockets[b.Address] = &sockets{options: s.options, fds: s.fds, more: s.more}
 			return p.sockets[b.Address], nil
 		}
 	}
@@ -183,6 +193,7 @@ func (e *Engine) openSockets(p *plan, f *config.Frontend, b *config.Bind) (*sock
 		}
 		s.fds = append(s.fds, fd)
 	}
+	s.more = e.inherited.surplus(&o)
 	return s, nil
 }
 
@@ -287,6 +298,7 @@ func (w *worker) applyServer(be *backend, s *config.Server, sh *sharedServer, be
 	srv.shard = pool.New[*backConn](&be.policy, sh.pool, w.id)
 	srv.streams = pool.NewStreams[*backConn]()
 	srv.setAddr(s.Addr)
+	srv.probe = probe{srv: srv, up: true, next: w.now.Add(time.Duration(w.rand.below(int64(be.cfg.Health.Interval) + 1)))}
 	return srv
 }
 
@@ -302,14 +314,15 @@ func (srv *server) setAddr(a netip.AddrPort) {
 // applyListeners gives the sockets to their frontends and closes those that nobody wants any more.
 func (w *worker) applyListeners(p *plan, old *view) {
 	for _, b := range p.binds {
-		fd := b.sockets.fds[w.id]
-		l := old.listener(fd)
-		if l == nil {
-			l = &listener{fd: fd, token: w.listenerToken()}
-			w.k.Watch(fd, l.token)
+		for _, fd := range b.sockets.of(w.id, len(w.shared.workers)) {
+			l := old.listener(fd)
+			if l == nil {
+				l = &listener{fd: fd, token: w.listenerToken()}
+				w.k.Watch(fd, l.token)
+			}
+			l.bind, l.fe = b.bind, w.view.frontend(b.frontend.Name)
+			w.view.listeners = append(w.view.listeners, l)
 		}
-		l.bind, l.fe = b.bind, w.view.frontend(b.frontend.Name)
-		w.view.listeners = append(w.view.listeners, l)
 	}
 	for _, l := range old.listeners {
 		if !slices.Contains(w.view.listeners, l) {

@@ -11,8 +11,9 @@ import (
 	"weir/internal/config"
 )
 
-// checker is the control plane's goroutines that watch servers: each backend with named servers has one that looks the
-// names up again. What they find reaches the workers by message.
+// checker is the control plane's goroutines that watch what workers should not: each backend with named servers has one
+// that looks the names up again, and one looks at descriptors and memory. What they find reaches the workers by message, or
+// by the counter table.
 type checker struct {
 	e      *Engine
 	mu     sync.Mutex
@@ -35,6 +36,8 @@ func (c *checker) follow(p *plan) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
+	c.done.Add(1)
+	go c.watchStraits(ctx)
 	for _, b := range p.cfg.Backends {
 		if slices.ContainsFunc(b.Servers, func(s *config.Server) bool { return !s.Addr.IsValid() }) {
 			c.done.Add(1)

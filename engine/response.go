@@ -74,7 +74,7 @@ func (x *exchange) onRspEnd(trailers *msg.Head) {
 // settle ends an exchange whose response is whole. If the request is not, the server has answered early: its connection
 // cannot be used again, since what is left of the request would be read as the next one.
 func (x *exchange) settle() {
-	clean := x.req.state == reqWhole && x.req.ended
+	clean := x.req.state == reqWhole && x.req.ended && !x.internal
 	x.detach(clean)
 	x.end(nil)
 }
@@ -149,8 +149,10 @@ func (x *exchange) end(c *cause) {
 	x.way.tokens.release()
 	x.place = placeEnded
 	x.s.fe.cells.InFlight--
-	x.count()
-	x.w.line.write(x)
+	if !x.internal {
+		x.count()
+		x.w.line.write(x)
+	}
 	x.front.released()
 	x.w.exchanges.put(x)
 }

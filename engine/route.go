@@ -4,7 +4,6 @@ import (
 	"bytes"
 
 	"weir/internal/config"
-	"weir/internal/msg"
 )
 
 // route finds the exchange's backend and sends it there. The first route that matches wins.
@@ -89,9 +88,4 @@ func (be *backend) h2c() bool { return be.cfg.H2 == config.BackendH2C }
 // forwardsClose reports whether the server's wish to close its connection is passed to the client.
 func (w *way) forwardsClose() bool {
 	return w.backend != nil && w.backend.cfg.ForwardClose && !w.backend.cfg.Multiplex
-}
-
-// wantsUpgrade reports whether the exchange may become a tunnel.
-func (x *exchange) wantsUpgrade() bool {
-	return x.req.head.Flags.Has(msg.FlagUpgrade) || x.req.head.Method == msg.MethodConnect
 }

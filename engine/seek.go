@@ -11,6 +11,7 @@ import (
 // that waits for a new connection takes any other that becomes free and fits, whichever comes first.
 func (x *exchange) seek() {
 	x.time.seek = x.w.now
+	x.way.dialing = false
 	srv := x.way.server
 	if c := x.ownConnection(); c != nil {
 		c.carry(x)
@@ -19,9 +20,19 @@ func (x *exchange) seek() {
 	x.way.need = x.connectionNeed()
 	if x.way.need != pool.Never && !x.private() {
 		if c := srv.take(x); c != nil {
+			if c.wantsPing() {
+				c.checkAlive(x)
+				return
+			}
 			c.carry(x)
 			return
 		}
+	}
+	if srv.sharesDial(x) {
+		srv.await(x)
+		x.place = placeWaiting
+		x.arm(srv.be.timeouts.Connect)
+		return
 	}
 	srv.await(x)
 	if x.askTakeover() {
@@ -125,12 +136,23 @@ func (srv *server) unawait(x *exchange) {
 // opened is called when a new connection stands. It serves the exchange that it was opened for, if that one still waits.
 func (srv *server) opened(c *backConn, x *exchange) {
 	srv.shard.Established(&c.node)
+	srv.dialEnded(c)
+	defer srv.kick()
 	if x != nil && x.way.awaiting && x.way.server == srv {
 		srv.unawait(x)
 		c.carry(x)
+		c.offer()
 		return
 	}
 	srv.idle(c)
+	c.offer()
+}
+
+// offer gives the free streams of a connection to exchanges that wait.
+func (c *backConn) offer() {
+	if c.h2 != nil && c.stage == backOpen {
+		c.h2.offer()
+	}
 }
 
 // idle is called when a connection has no exchange: whoever waits and may use it comes first, then the pool.
@@ -139,7 +161,7 @@ func (srv *server) idle(c *backConn) {
 		c.end(cause, false)
 		return
 	}
-	if x := srv.waiterFor(c); x != nil {
+	if x := srv.waiterFor(c); x != nil && c.free() {
 		srv.unawait(x)
 		c.carry(x)
 		return

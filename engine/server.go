@@ -61,6 +61,9 @@ type server struct {
 	retired bool                     // no longer in the configuration, or its address has changed: what is left finishes
 	noH2    bool                     // ALPN has chosen HTTP/1.1 before: no second stream is promised
 
+	dials []*backConn // h2 connections being opened, that more than one exchange may wait for
+	probe probe
+
 	firstWaiting, lastWaiting *exchange // for a connection, in order
 }
 
@@ -104,13 +107,16 @@ func (be *backend) spin() int {
 // take returns an idle connection, or a multiplexed one with a free stream, that x may use.
 func (srv *server) take(x *exchange) *backConn {
 	key := x.poolKey()
-	if c, ok := srv.streams.Pick(key, x.way.need, srv.w.now); ok {
+	if c, ok := srv.streams.Pick(key, x.way.need, srv.w.now); ok && c.free() {
 		return c
 	}
-	if c, ok := srv.shard.Take(key, x.way.need, srv.w.now); ok {
-		return c
+	for {
+		c, ok := srv.shard.Take(key, x.way.need, srv.w.now)
+		if !ok || c.free() {
+			return c
+		}
+		c.end(stats.CauseGoaway, false) // an h2 server that allows no streams
 	}
-	return nil
 }
 
 // put gives an idle connection to the pool, which may refuse it or give up another.
@@ -179,6 +185,7 @@ func (c *backConn) hint(h *msg.Head) {
 
 // forget takes the connection out of whatever holds it. It is called once, at the end.
 func (srv *server) forget(c *backConn) {
+	srv.dialEnded(c)
 	srv.streams.Remove(&c.node)
 	srv.shard.Closed(&c.node, srv.w.now)
 }
@@ -210,6 +217,9 @@ func (srv *server) dial(x *exchange, key pool.Key, owner *session, why stats.Why
 	}
 	w := srv.w
 	c := &backConn{srv: srv, owner: owner, why: why, openedAt: w.now, epoch: srv.epoch}
+	if x == nil && !c.takeWarm() {
+		return causeLimit[limit.MaxConn]
+	}
 	fd, cause := c.connect(srv.optionsFor(x))
 	if cause != nil {
 		return cause
@@ -232,6 +242,7 @@ func (srv *server) dial(x *exchange, key pool.Key, owner *session, why stats.Why
 	c.clear(canWrite)
 	c.set(opening)
 	srv.cells.Opened[why]++
+	srv.dialBegun(c)
 	srv.shard.Connecting(&c.node, why == stats.WhyWarm)
 	c.count(gaugeConnecting)
 	if owner != nil {
@@ -239,6 +250,20 @@ func (srv *server) dial(x *exchange, key pool.Key, owner *session, why stats.Why
 	}
 	c.arm(deadlineAfter(w.now, srv.be.timeouts.Connect))
 	return nil
+}
+
+// takeWarm takes what the backend's limits ask of a connection that nobody waits for. It waits for nothing itself.
+func (c *backConn) takeWarm() bool {
+	a := c.srv.be.limits
+	if ok, _ := a.ConnRate.Take(c.srv.w.now); !ok {
+		return false
+	}
+	if c.srv.be.secure != nil {
+		if ok, _ := a.SSLRate.Take(c.srv.w.now); !ok {
+			return false
+		}
+	}
+	return c.tokens.tryTake(c.srv.be)
 }
 
 // connect takes a descriptor from the servers' budget and starts the connect.

@@ -142,6 +142,9 @@ func (srv *server) tick() {
 	}
 	srv.shard.Tick(srv.w.now, func(c *backConn, why stats.Cause) { c.end(why, false) })
 	srv.streams.Sweep()
+	if srv.probes() {
+		srv.probe.tick(srv.w)
+	}
 	for srv.state <= stats.StateSlowStart && !srv.w.draining {
 		ok, _ := srv.shard.ReserveWarm(srv.w.now)
 		if !ok {

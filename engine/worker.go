@@ -48,6 +48,7 @@ type worker struct {
 	tls    *tlsio.Worker
 	h2slab h2.Slab
 	ticker netio.Timer
+	own    *session // of exchanges that are no client's
 
 	view  view // the configuration as this worker sees it
 	line  *accessLine

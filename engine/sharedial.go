@@ -1,0 +1,87 @@
+package engine
+
+import (
+	"slices"
+
+	"weir/internal/config"
+	"weir/pool"
+)
+
+// streamsPromised is how many exchanges wait for one h2 connection that is being opened before another one is. Servers
+// allow a hundred streams as a rule (RFC 9113 section 6.5.2); what is promised too much waits a little longer.
+const streamsPromised = 64
+
+// sharesDial reports whether x should wait for an h2 connection that is being opened already, instead of opening its own.
+func (srv *server) sharesDial(x *exchange) bool {
+	if !srv.be.speaksH2() || srv.noH2 || x.way.need != pool.Any || x.private() {
+		return false
+	}
+	key, promised := x.poolKey(), 0
+	for _, c := range srv.dials {
+		if c.node.Key() == key {
+			promised += streamsPromised
+		}
+	}
+	if promised == 0 {
+		return false
+	}
+	for y := srv.firstWaiting; y != nil; y = y.way.next {
+		promised--
+	}
+	return promised >= 0
+}
+
+// dialBegun remembers a connection that others may share.
+func (srv *server) dialBegun(c *backConn) {
+	if srv.be.speaksH2() && c.owner == nil {
+		srv.dials = append(srv.dials, c)
+	}
+}
+
+// dialEnded forgets it. Who waited for it and got no stream looks for another one.
+func (srv *server) dialEnded(c *backConn) {
+	i := slices.Index(srv.dials, c)
+	if i < 0 {
+		return
+	}
+	srv.dials = slices.Delete(srv.dials, i, i+1)
+}
+
+// kick has every exchange that waits without a connection of its own on the way look again.
+func (srv *server) kick() {
+	var idle []*exchange
+	for x := srv.firstWaiting; x != nil; x = x.way.next {
+		if x.place == placeWaiting && !x.way.dialing {
+			idle = append(idle, x)
+		}
+	}
+	for _, x := range idle {
+		if x.way.awaiting && x.place == placeWaiting && !x.way.dialing && !srv.sharesDial(x) {
+			x.dialStep(stepDialRate)
+		}
+	}
+}
+
+// wantsPing reports whether an idle connection must answer a PING before it is used: it has been silent for longer than
+// idle-ping.
+func (c *backConn) wantsPing() bool {
+	d := c.srv.be.cfg.IdlePing
+	return d > 0 && c.h2 != nil && c.h2.live == 0 && c.w.now.Sub(c.h2.heard) > d
+}
+
+// checkAlive has x wait for the answer of an idle connection.
+func (c *backConn) checkAlive(x *exchange) {
+	c.srv.await(x)
+	x.place, x.way.dialing = placeWaiting, true
+	x.arm(c.srv.be.timeouts.Connect)
+	c.wanted = x.token
+	c.count(gaugeUsed)
+	c.h2.ping()
+}
+
+// http1Only remembers that a server which was offered HTTP/2 has chosen HTTP/1.1.
+func (srv *server) http1Only() {
+	if srv.be.cfg.H2 == config.BackendH2ALPN && !srv.noH2 {
+		srv.noH2 = true
+	}
+}
