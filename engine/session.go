@@ -261,6 +261,33 @@ func (s *session) scheme() msg.Scheme {
 	return msg.SchemeHTTP
 }
 
+// acceptsPerTurn bounds the connections that one listener may bring in one turn.
+const acceptsPerTurn = 64
+
+// acceptFrom takes connections off a listener's queue.
+func (w *worker) acceptFrom(l *listener) {
+	for range acceptsPerTurn {
+		if !w.admits(l) {
+			return
+		}
+		fd, peer, io := w.k.Accept(l.fd)
+		switch io {
+		case netio.OK:
+			w.openSession(l, fd, peer)
+		case netio.Again:
+			l.waiting = false
+			return
+		case netio.NoFiles:
+			w.stats.Loop.AcceptErrors++
+			w.relieve()
+			l.retryAt(w)
+			return
+		}
+	}
+	l.waiting = true
+	w.comeBack(l)
+}
+
 // openSession makes an accepted descriptor a session.
 func (w *worker) openSession(l *listener, fd int, peer netip.AddrPort) {
 	s := &session{bind: l.bind, fe: l.fe, peer: peer, accepted: w.now, id: w.shared.owners.next()}
