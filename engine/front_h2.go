@@ -75,6 +75,9 @@ func (f *frontH2) pace(reads int) {
 }
 
 func (f *frontH2) use(b []byte) {
+	if f.stalled == 0 && f.s.backlog() == 0 {
+		f.since = f.s.w.now
+	}
 	rest := f.feed(b)
 	if !f.s.has(buried) {
 		f.s.keep(rest)
@@ -302,6 +305,7 @@ func (f *frontH2) resumeBlocked() {
 }
 
 func (f *frontH2) onRoom() {
+	f.since = f.s.w.now
 	f.resumeBlocked()
 	if !f.s.has(buried) && f.s.has(canRead) {
 		f.s.wake()

@@ -18,7 +18,8 @@ type recvSide struct {
 	left   int64 // of the body that content-length promised; -1: it promised nothing
 	shared recvShared
 
-	prioritised bool // a PRIORITY_UPDATE overtook the head, and outweighs its Priority field (RFC 9218 section 7)
+	trailers    *msg.Head // of the request, until the last Piece takes them along
+	prioritised bool      // a PRIORITY_UPDATE overtook the head, and outweighs its Priority field (RFC 9218 section 7)
 }
 
 // recvShared is what the reader and the worker both touch.
@@ -201,6 +202,9 @@ func (s *Stream) readBody(buf *block) error {
 		s.recv.shared.out.Add(int64(n))
 		p := pieces.Get().(*Piece)
 		p.Stream, p.Data, p.End, p.buf = s, buf.data, ended, buf
+		if ended {
+			p.Trailers, s.recv.trailers = s.recv.trailers, nil
+		}
 		s.Conn.sink.OnData(s, p)
 		if ended {
 			return nil
@@ -243,7 +247,7 @@ func (s *Stream) onTrailers(block []byte) *Error {
 		return errTrailersLarge
 	}
 	sec.head.Version = msg.HTTP3
-	s.Trailers = sec.head
+	s.recv.trailers = sec.head
 	return nil
 }
 

@@ -41,6 +41,7 @@ type testWorker struct {
 	held      int // most bytes of request bodies that were held at once
 	holding   int
 	malformed int
+	opened    int // connections so far
 	events    chan string
 }
 
@@ -53,6 +54,7 @@ type testExchange struct {
 	echo     bool
 	slow     bool // takes nothing of the body
 	answered bool
+	trailed  bool
 }
 
 func newTestWorker() *testWorker {
@@ -107,7 +109,7 @@ func (w *testWorker) event(s string) {
 	}
 }
 
-func (w *testWorker) OnConn(c *Conn)   { w.post(func() { w.conns[c] = 1; w.event("conn") }) }
+func (w *testWorker) OnConn(c *Conn)   { w.post(func() { w.opened++; w.conns[c] = 1; w.event("conn") }) }
 func (w *testWorker) OnHead(s *Stream) { w.post(func() { w.onHead(s) }) }
 func (w *testWorker) OnData(s *Stream, p *Piece) {
 	w.post(func() { w.onData(s, p) })
@@ -283,13 +285,15 @@ func (w *testWorker) pump(x *testExchange) {
 			w.holding -= n
 			x.s.Taken(n)
 		}
+		if p.Trailers != nil {
+			x.s.SendTrailers(w.enc, p.Trailers)
+			x.trailed = true
+		}
 		p.Free()
 		x.pieces = x.pieces[1:]
 	}
 	if x.ended {
-		if x.echo && x.s.Trailers != nil {
-			x.s.SendTrailers(w.enc, x.s.Trailers)
-		} else {
+		if !x.trailed {
 			x.s.SendEnd()
 		}
 		w.finish(x)

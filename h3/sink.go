@@ -1,5 +1,7 @@
 package h3
 
+import "weir/internal/msg"
+
 // Sink is where a worker's connections report. Every method is called from one of this package's goroutines and must not
 // block: it is for posting a message to the worker, who then calls the methods of Conn, Stream and Piece that are its.
 //
@@ -19,16 +21,20 @@ type Sink interface {
 
 // Piece is a part of a request's body.
 type Piece struct {
-	Stream *Stream
-	Data   []byte
-	End    bool // the request is whole; Stream.Trailers may hold its trailers
-	buf    *block
+	Stream   *Stream
+	Data     []byte
+	End      bool      // the request is whole
+	Trailers *msg.Head // with End; nil: none
+	buf      *block
 }
 
 // Free gives the piece's memory back. The caller must not use it any more.
 func (p *Piece) Free() {
 	if p.buf != nil {
 		p.buf.free()
+	}
+	if p.Trailers != nil {
+		freeHead(p.Trailers)
 	}
 	*p = Piece{}
 	pieces.Put(p)

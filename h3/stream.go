@@ -15,13 +15,12 @@ import (
 //
 // The exported fields and methods are the worker's, from OnHead on.
 type Stream struct {
-	Conn     *Conn
-	Head     *msg.Head // of the request, vetted by nobody yet; FreeHead when it was copied
-	Trailers *msg.Head // set with the last Piece; nil: none
-	Fault    *Error    // why there will be no more of the request than this: to be answered, not passed on
-	Ended    bool      // the request has no body
-	Early    bool      // it came in TLS 0-RTT and may be a replay (RFC 8470)
-	User     any
+	Conn  *Conn
+	Head  *msg.Head // of the request, vetted by nobody yet; FreeHead when it was copied
+	Fault *Error    // why there will be no more of the request than this: to be answered, not passed on
+	Ended bool      // the request has no body
+	Early bool      // it came in TLS 0-RTT and may be a replay (RFC 8470)
+	User  any
 
 	q     *quic.Stream
 	recv  recvSide
@@ -42,15 +41,11 @@ func (s *Stream) ID() int64 { return int64(s.q.StreamID()) }
 // Cause is why the stream ended early; nil: it did not.
 func (s *Stream) Cause() *Cause { return s.cause.Load() }
 
-// FreeHead gives the memory of head and trailers back.
+// FreeHead gives the head's memory back.
 func (s *Stream) FreeHead() {
 	if s.Head != nil {
 		freeHead(s.Head)
 		s.Head = nil
-	}
-	if s.Trailers != nil {
-		freeHead(s.Trailers)
-		s.Trailers = nil
 	}
 }
 

@@ -113,7 +113,6 @@ func (l *loop) account(o outcome) {
 	switch {
 	case o.status == 200 && o.bytes == l.job.Expect:
 		r.Completed++
-		r.Bytes += o.bytes
 		r.Latency.Record(now - o.due)
 		step := int((now - l.begin) / int64(TimelineStep))
 		for len(r.Timeline) <= step {

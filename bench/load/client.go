@@ -58,9 +58,6 @@ func (l *loop) send(c *client, due int64) {
 	if l.job.Protocol == H1 {
 		c.body = l.job.Body
 	}
-	if l.counting {
-		l.result.Bytes += l.job.Body
-	}
 }
 
 func (l *loop) dial(c *client) {
@@ -180,6 +177,9 @@ func (l *loop) read(c *client, toEnd bool) {
 			l.ended(c)
 			return
 		}
+		if l.counting {
+			l.result.Moved += int64(n)
+		}
 		if c.gen != gen || c.life < greeting {
 			return
 		}
@@ -242,6 +242,9 @@ func (l *loop) flush(c *client) {
 		if e != 0 {
 			l.lose(c, unix.ErrnoName(e))
 			return
+		}
+		if l.counting {
+			l.result.Moved += int64(n)
 		}
 		if len(c.out) > 0 {
 			c.out = c.out[:copy(c.out, c.out[n:])]

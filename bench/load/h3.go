@@ -188,7 +188,7 @@ func (r *h3run) account(due int64, status int, n int64, err error) {
 		r.result.Errors["body of the wrong size"]++
 	default:
 		r.result.Completed++
-		r.result.Bytes += n
+		r.result.Moved += n
 		r.result.Latency.Record(now - due)
 	}
 }

@@ -121,7 +121,7 @@ type Result struct {
 	Statuses   map[int]int64     `json:"statuses,omitempty"`   // of refusals and unexpected answers
 	Errors     map[string]int64  `json:"errors,omitempty"`     // by what went wrong
 	Unfinished int64             `json:"unfinished,omitempty"` // due in the window, without an answer a second after it
-	Bytes      int64             `json:"bytes"`                // body bytes, both directions
+	Moved      int64             `json:"moved"`                // bytes read and written in the window, as the sockets tell
 	Opened     int64             `json:"opened"`               // connections opened
 	Closed     int64             `json:"closed"`               // connections the server closed between requests
 	Latency    measure.Histogram `json:"latency"`              // from due (open loop) or sent (closed loop) to complete
@@ -152,6 +152,15 @@ func (r *Result) Failures() (n int64) {
 		n += k
 	}
 	return n
+}
+
+// Worth is how many requests were done in the window. Bodies that take longer than a fraction of the window are counted by
+// the bytes moved: whole ones would be too few to count.
+func (r *Result) Worth(j *Job) float64 {
+	if size := j.Body + j.Expect; size >= 1<<20 {
+		return float64(r.Moved) / float64(size)
+	}
+	return float64(r.Completed)
 }
 
 // PerSecond is the throughput of expected answers.

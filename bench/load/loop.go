@@ -163,9 +163,11 @@ func (l *loop) tick() {
 		l.sweep()
 	}
 	switch {
+	case l.fault != nil:
+		l.stop()
 	case l.phase == opening && l.failed > int64(setupErrors+2*l.job.Conns):
 		l.fault = fmt.Errorf("the connections of the setup do not stand: %v", l.result.Errors)
-	case l.failed > errorsMax || l.fault != nil:
+	case l.failed > errorsMax:
 		l.stop()
 	case l.phase == opening && l.allOpen():
 		l.enter(warming)

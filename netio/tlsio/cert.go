@@ -96,11 +96,11 @@ func (l *loader) certificate(s *CertSource, usage x509.ExtKeyUsage) *hostCert {
 	return h
 }
 
-var errMismatch = errors.New("tls: private key does not match public key")
-
-// keyProblem says in our words what tls.X509KeyPair found: the certificates were good before it was called.
+// keyProblem says in our words what tls.X509KeyPair found: the certificates were good before it was called. crypto/tls has
+// no values for these errors.
 func keyProblem(err error, certFile string) error {
-	if err.Error() == errMismatch.Error() || err.Error() == "tls: private key type does not match public key type" {
+	switch err.Error() {
+	case "tls: private key does not match public key", "tls: private key type does not match public key type":
 		return fmt.Errorf("the key does not belong to the certificate in %s", certFile)
 	}
 	return err

@@ -36,6 +36,7 @@ type Conn struct {
 	failure Failure
 	alert   uint8 // the alert we sent in the clear; 0 none
 	edge    edge
+	bounds  bounds
 
 	// Receiving.
 	block   *buf.Block // lent to crypto/tls as raw; nil when nothing waits
@@ -141,6 +142,31 @@ func (c *Conn) Close() {
 	c.tc, c.in, c.hello = nil, innards{}, nil
 	c.freeRecv()
 	c.freeOut()
+}
+
+// Detach takes an idle connection away from its worker, for another one to Attach it. It reports false, and changes
+// nothing, when the connection is not idle: something waits in it, or it has come to an end (or nobody can know, without access to
+// the innards of crypto/tls). In between the connection
+// belongs to whatever carries it from one goroutine to the other.
+func (c *Conn) Detach() bool {
+	if c.phase != phaseOpen || !c.in.open() || c.recvEnd != netio.OK || c.readEnd != netio.OK || c.sendEnd != netio.OK {
+		return false
+	}
+	c.Idle()
+	if c.block != nil || c.outFrom != nil || len(c.hello) > 0 {
+		return false
+	}
+	c.w = nil
+	return true
+}
+
+// Attach makes a detached connection one of w's, on the descriptor fd. What was pending on it must be reported by an
+// event, as registering it with the new worker's kernel does.
+func (c *Conn) Attach(w *Worker, fd int) {
+	if c.w != nil {
+		panic("tlsio: Attach of a connection that has a worker")
+	}
+	c.w, c.fd, c.edge = w, int32(fd), edge{}
 }
 
 func (c *Conn) freeRecv() {

@@ -29,11 +29,9 @@ import (
 // what one of them moves when told to.
 type sockets struct {
 	netio.Kernel
-	recvs, sends   int
-	recvMax        int // bytes of one Recv; 0 no bound
-	sendMax        int
-	recvErr        error
-	bytesIn, bytes int
+	recvs, sends int
+	recvMax      int // bytes of one Recv; 0 no bound
+	sendMax      int
 }
 
 func (k *sockets) Now() mono.Time { return mono.Time(time.Now().UnixNano()) }
@@ -48,7 +46,6 @@ func (k *sockets) Recv(fd int, p []byte) (int, netio.IO) {
 	case err == nil && n == 0:
 		return 0, netio.EOF
 	case err == nil:
-		k.bytesIn += n
 		return n, netio.OK
 	}
 	return 0, outcome(err)
@@ -63,7 +60,6 @@ func (k *sockets) Send(fd int, p []byte) (int, netio.IO) {
 	if err != nil {
 		return 0, outcome(err)
 	}
-	k.bytes += n
 	return n, netio.OK
 }
 

@@ -137,13 +137,12 @@ func (c *Conn) recvKernel(p []byte) (n int, io netio.IO) {
 	return n, io
 }
 
-// room is memory for the kernel to write to, right behind what waits in raw: at least half a block, which is more than
-// the rest of any record.
+// room is memory for the kernel to write to, right behind what waits in raw: the rest of any record fits in.
 func (c *Conn) room() []byte {
 	b := c.in.raw.Bytes()
-	if c.block == nil || len(c.block.Data) < recvBytes {
-		c.moveRaw(recvBytes)
-	} else if cap(b)-len(b) < recvBytes/2 {
+	if c.block == nil || len(c.block.Data) < recvBytesMin {
+		c.moveRaw(c.bounds.recv())
+	} else if cap(b)-len(b) < len(c.block.Data)/2 {
 		// No allocation inside crypto/tls either: with at most one incomplete record of 18 KiB in a buffer of 64 KiB,
 		// bytes.Buffer always finds its room by moving the bytes down.
 		c.in.set(c.block.Data[:copy(c.block.Data, b)])
@@ -185,7 +184,7 @@ const answersBytesMax = 32 << 10
 // answer sends what crypto/tls had to say while reading.
 func (c *Conn) answer() {
 	c.Flush()
-	if len(c.out) > backlogBytes+answersBytesMax {
+	if len(c.out) > c.bounds.backlog()+answersBytesMax {
 		c.readEnd, c.sendEnd = netio.Failed, netio.Failed
 		c.fail(errUnread, FailUnread)
 	}

@@ -77,7 +77,7 @@ func (c *Conn) take(pieces [][]byte, i, off, m int) ([]byte, int, int) {
 func (c *Conn) plaintextRoom(want int) int {
 	want = min(want, plaintextBytesMax)
 	for {
-		room := min(want, backlogBytes-recordOverheadMax-len(c.out))
+		room := min(want, c.bounds.backlog()-recordOverheadMax-len(c.out))
 		if room == want || room >= pieceBytesMin {
 			return room
 		}
@@ -146,10 +146,40 @@ func (c *Conn) CloseNotify() {
 	if c.phase != phaseOpen || c.sendEnd != netio.OK {
 		return
 	}
+	c.sendEnd = netio.Failed
 	if err := c.tc.CloseWrite(); err != nil {
 		c.fail(err, c.diagnose(err))
 	}
 }
+
+// bounds is how much a connection may hold in blocks; 0 means BufferBytesDefault.
+type bounds int32
+
+// recv is the size of the block to receive into. A record must fit in, so this is never less than recvBytesMin.
+func (b bounds) recv() int {
+	if b == 0 || b >= BufferBytesDefault {
+		return recvBytes
+	}
+	return recvBytesMin
+}
+
+// backlog is how much ciphertext may wait.
+func (b bounds) backlog() int {
+	if b == 0 {
+		return backlogBytes
+	}
+	return int(b) / 2
+}
+
+// The bounds of SetBufferMax.
+const (
+	bufferBytesMin = 16 << 10
+	bufferBytesMax = 256 << 10
+)
+
+// SetBufferMax bounds the memory that the connection holds in blocks to n bytes, 16 to 256 KiB, half of it for the backlog.
+// What is received needs 32 KiB while a record is incomplete, however small the bound.
+func (c *Conn) SetBufferMax(n int) { c.bounds = bounds(min(max(n, bufferBytesMin), bufferBytesMax)) }
 
 // append adds a record to the backlog, however full it is.
 func (c *Conn) append(p []byte) {
@@ -163,7 +193,7 @@ func (c *Conn) append(p []byte) {
 }
 
 // growOut makes room for n bytes behind out: at the front of its block, or else in a larger one. The bound of Send keeps
-// application data within backlogBytes; a handshake's certificates and answers of TLS may go beyond.
+// application data within the backlog's; a handshake's certificates and answers of TLS may go beyond.
 func (c *Conn) growOut(n int) {
 	need := len(c.out) + n
 	if c.outFrom != nil && need <= len(c.outFrom.Data) {
@@ -172,7 +202,7 @@ func (c *Conn) growOut(n int) {
 	}
 	size := max(need, smallBytes)
 	if c.phase == phaseOpen {
-		size = max(need, backlogBytes)
+		size = max(need, c.bounds.backlog())
 	}
 	c.moveOut(size)
 }

@@ -131,7 +131,7 @@ func TestRandomTraffic(t *testing.T) {
 		rapid.Check(t, func(r *rapid.T) {
 			k := &sockets{recvMax: rapid.SampledFrom([]int{0, 0, 1, 7, 1000}).Draw(r, "recvMax"), sendMax: rapid.SampledFrom([]int{0, 0, 3, 1500}).Draw(r, "sendMax")}
 			bounded := k.recvMax > 0 || k.sendMax > 0 // then a short call means nothing, and events are not told
-			w := newWorker(k)
+			w, other := newWorker(k), newWorker(k)
 			fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
 			if err != nil {
 				r.Fatal(err)
@@ -141,6 +141,10 @@ func TestRandomTraffic(t *testing.T) {
 			unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_SNDBUF, rapid.SampledFrom([]int{1, 20_000, 200_000}).Draw(r, "sndbuf"))
 			client, server := w.Client(fds[0], s.peer), w.Server(fds[1], s.server)
 			drive(t, client, server)
+			if n := rapid.SampledFrom([]int{0, 1, 16 << 10, 40_000, 1 << 20}).Draw(r, "bufferMax"); n > 0 {
+				client.SetBufferMax(n)
+				server.SetBufferMax(n)
+			}
 			sent, got := []byte{}, []byte{}
 			step := func() {
 				if !bounded {
@@ -173,8 +177,18 @@ func TestRandomTraffic(t *testing.T) {
 					recv(make([]byte, rapid.IntRange(1, 40_000).Draw(r, "n")))
 				},
 				"idle": func(r *rapid.T) { client.Idle(); server.Idle() },
+				"move": func(r *rapid.T) {
+					for _, c := range []*Conn{client, server} {
+						from := c.w
+						if to := map[*Worker]*Worker{w: other, other: w}[from]; c.Detach() {
+							c.Attach(to, int(c.fd))
+						} else if c.w != from {
+							r.Fatal("a refused Detach changed the worker")
+						}
+					}
+				},
 				"": func(r *rapid.T) {
-					if client.Backlog() > backlogBytes || !bytes.HasPrefix(sent, got) {
+					if client.Backlog() > client.bounds.backlog() || client.Held() > 2*client.bounds.backlog()+recvBytesMin || !bytes.HasPrefix(sent, got) {
 						r.Fatalf("backlog %d; %d bytes of %d arrived", client.Backlog(), len(got), len(sent))
 					}
 				},
@@ -195,9 +209,59 @@ func TestRandomTraffic(t *testing.T) {
 				}
 				c.Close()
 			}
-			if n := w.blocks.InUse(); n != 0 {
+			if n := w.blocks.InUse() + other.blocks.InUse(); n != 0 {
 				r.Errorf("%d bytes of blocks were not given back", n)
 			}
 		})
 	}
+}
+
+func TestDetachOnlyWhenIdle(t *testing.T) {
+	if !layout.known {
+		t.Skip("the innards of crypto/tls are not known")
+	}
+	s := newSite(t, tls.VersionTLS13, "p256")
+	for why, busy := range map[string]func(client, server *Conn){
+		"the rest of a record waits": func(client, server *Conn) { client.Send([]byte("ab")); wantRecvUpTo(t, server, "a") },
+		"part of a record waits": func(_, server *Conn) {
+			deliver(t, int(server.fd), s, []byte{23, 3, 3, 0, 99})
+			wantIO(t, server, netio.Again)
+		},
+		"ciphertext waits": func(client, server *Conn) {
+			unix.SetsockoptInt(int(server.fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 1)
+			for server.Backlog() == 0 {
+				server.Send(make([]byte, 10_000))
+			}
+		},
+		"the stream has ended": func(client, server *Conn) {
+			client.CloseNotify()
+			client.Flush()
+			wantIO(t, server, netio.EOF)
+		},
+		"we have said goodbye": func(_, server *Conn) { server.CloseNotify(); server.Flush() },
+	} {
+		client, server, _ := s.connected(t)
+		busy(client, server)
+		if server.Detach() || server.w == nil {
+			t.Errorf("%s: detached", why)
+		}
+	}
+	_, b := socketpair(t)
+	w := newWorker(new(sockets))
+	if silent := w.Server(b, s.server); silent.Detach() {
+		t.Error("detached before the handshake")
+	}
+	client, server, _ := s.connected(t)
+	if !server.Detach() {
+		t.Fatal("an idle connection was not detached")
+	}
+	server.Attach(w, int(server.fd))
+	client.Send([]byte("to another worker"))
+	wantRecv(t, server, "to another worker")
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic: Attach without Detach")
+		}
+	}()
+	server.Attach(w, 0)
 }

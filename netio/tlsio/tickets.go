@@ -34,9 +34,8 @@ type ticketSource interface {
 // TicketStore makes and rotates the secrets of session tickets in memory. There is one for the process: it outlives every
 // configuration, so that a reload loses the sessions only of what it changed. Any goroutine may use it.
 type TicketStore struct {
-	mu      sync.Mutex
-	state   atomic.Pointer[ticketEpoch]
-	periods time.Duration
+	mu    sync.Mutex
+	state atomic.Pointer[ticketEpoch]
 }
 
 type ticketEpoch struct {
