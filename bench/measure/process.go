@@ -134,18 +134,3 @@ func procKB(path, key string) int64 {
 	}
 	return 0
 }
-
-// SocketMemory is what the kernel's TCP sockets hold in bytes, system-wide (/proc/net/sockstat, in pages).
-func SocketMemory() int64 {
-	text, _ := os.ReadFile("/proc/net/sockstat")
-	for line := range strings.Lines(string(text)) {
-		f := strings.Fields(line)
-		for i := 0; i+1 < len(f); i++ {
-			if f[0] == "TCP:" && f[i] == "mem" {
-				pages, _ := strconv.ParseInt(f[i+1], 10, 64)
-				return pages * int64(os.Getpagesize())
-			}
-		}
-	}
-	return 0
-}

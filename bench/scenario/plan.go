@@ -1,0 +1,143 @@
+package scenario
+
+import (
+	"time"
+
+	"weir/bench/contender"
+)
+
+// variant is a setup a scenario plays for each contender.
+type variant struct {
+	name  string
+	setup contender.Setup
+}
+
+func (s Scenario) variants() []variant {
+	if s.play != playReuse {
+		return []variant{{"", s.setup}}
+	}
+	var all []variant
+	for _, back := range []contender.Back{contender.BackH1, contender.BackH2} {
+		for _, mode := range []contender.Reuse{contender.ReuseNever, contender.ReuseSafe, contender.ReuseAggressive,
+			contender.ReuseAlways} {
+			v := variant{string(mode) + ", " + string(back) + " server", s.setup}
+			v.setup.Reuse, v.setup.Back = mode, back
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// columns are the metrics that a scenario's table shows.
+func (s Scenario) columns() []string {
+	switch s.play {
+	case playOverload:
+		return []string{"goodput", "goodput_share", "p50_us", "p99_us", "shed", "shed_p99_us", "hung", "cpu_us"}
+	case playIdle:
+		return []string{"idle", "conn_bytes", "rss_mib", "cpu_us", "p50_us", "p99_us", "p999_us"}
+	case playReload:
+		return []string{"failed", "closed", "rps", "p99_us", "max_ms", "opened"}
+	case playReuse:
+		return []string{"requests_close", "opened_close", "peak_close", "requests_keep", "opened_keep", "peak_keep"}
+	}
+	cols := []string{"cpu_us", "cpu_user_us", "cpu_kernel_us", "rps"}
+	if s.job.Expect+s.job.Body >= mib {
+		cols = []string{"cpu_s_gib", "mib_s"}
+	}
+	if s.latency {
+		cols = append(cols, "rate", "p50_us", "p99_us", "p999_us")
+	}
+	if s.traced {
+		cols = append(cols, "calls", "mallocs")
+	}
+	return append(cols, "rss_mib", "proxy_busy", "load_busy")
+}
+
+// rounds is how many times a scenario is played. Idle connections take long to open and their memory hardly varies.
+func (b *Bench) rounds(s Scenario) int {
+	if s.play == playIdle {
+		return 1
+	}
+	return b.opt.Rounds
+}
+
+// cost is how long one cell of a scenario takes when nothing is scaled down, and how much of that can be.
+func (b *Bench) cost(s Scenario) (fixed, elastic time.Duration) {
+	const start = 250 * time.Millisecond
+	o := b.opt
+	switch s.play {
+	case playOverload:
+		return start + 2*time.Second, o.Closed + o.Open
+	case playIdle:
+		n := b.idleConns(s)
+		per := 110 * time.Microsecond
+		if s.setup.TLS() {
+			per = 1200 * time.Microsecond
+		}
+		return start + time.Second + time.Duration(n)*per, o.Closed + o.Open
+	case playReload:
+		return start + reloadSpan + time.Second, 0
+	case playReuse:
+		return start + 800*time.Millisecond, 0
+	}
+	fixed, elastic = start+o.Warmup+60*time.Millisecond, o.Closed
+	if s.latency {
+		fixed, elastic = fixed+o.Warmup+120*time.Millisecond, elastic+o.Open
+	}
+	return fixed, elastic
+}
+
+// pace decides how much of the measuring times the remaining scenarios can afford.
+func (b *Bench) pace(rest []Scenario) {
+	var fixed, elastic time.Duration
+	for _, s := range rest {
+		f, e := b.cost(s)
+		n := time.Duration(b.rounds(s) * b.playing(s))
+		fixed, elastic = fixed+n*f, elastic+n*e
+		if s.traced {
+			fixed += time.Duration(b.playing(s)) * 1500 * time.Millisecond
+		}
+	}
+	left := time.Until(b.deadline) - 5*time.Second
+	b.scale = 1
+	if fixed+elastic > left && elastic > 0 {
+		b.scale = max(0.3, float64(left-fixed)/float64(elastic))
+	}
+}
+
+// playing is how many cells a round of a scenario has.
+func (b *Bench) playing(s Scenario) (n int) {
+	for _, bin := range b.binaries {
+		if bin.Kind == contender.Netpoll && !s.netpoll {
+			continue
+		}
+		for _, v := range s.variants() {
+			if bin.Lacks(v.setup) == "" {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// steps is the number of cells of the whole run.
+func (b *Bench) steps() (n int) {
+	for _, s := range b.opt.Scenarios {
+		n += b.rounds(s) * b.playing(s)
+	}
+	return n
+}
+
+// scaled is a measuring time within the budget.
+func (b *Bench) scaled(d time.Duration) time.Duration {
+	return max(time.Duration(float64(d)*b.scale), 150*time.Millisecond)
+}
+
+// idleConns is how many idle connections a scenario holds: a relay needs two descriptors for each.
+func (b *Bench) idleConns(s Scenario) int {
+	n := min(b.opt.IdleConns, int(b.files-min(b.files, 8192))/2)
+	if s.setup.TLS() {
+		n /= 20
+	}
+	return max(n, 16)
+}
