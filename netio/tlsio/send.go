@@ -1,6 +1,8 @@
 package tlsio
 
 import (
+	"math/bits"
+
 	"weir/netio"
 )
 
@@ -163,12 +165,12 @@ func (b bounds) recv() int {
 	return recvBytesMin
 }
 
-// backlog is how much ciphertext may wait.
+// backlog is how much ciphertext may wait: a whole block that is no more than half of the bound.
 func (b bounds) backlog() int {
 	if b == 0 {
 		return backlogBytes
 	}
-	return int(b) / 2
+	return 1 << (bits.Len(uint(b)/2) - 1)
 }
 
 // The bounds of SetBufferMax.

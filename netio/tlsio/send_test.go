@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-	"pgregory.net/rapid"
 
 	"weir/netio"
 )
@@ -121,98 +120,6 @@ func TestReadyMakesAShortWriteTheEnd(t *testing.T) {
 	}
 	if got := recvAll(t, server, 16_000); len(got) != 16_000 {
 		t.Errorf("%d bytes arrived", len(got))
-	}
-}
-
-// Whatever the sizes of pieces, buffers, calls and sockets: the bytes arrive, in order, and the backlog is bounded.
-func TestRandomTraffic(t *testing.T) {
-	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		s := newSite(t, version, "p256")
-		rapid.Check(t, func(r *rapid.T) {
-			k := &sockets{recvMax: rapid.SampledFrom([]int{0, 0, 1, 7, 1000}).Draw(r, "recvMax"), sendMax: rapid.SampledFrom([]int{0, 0, 3, 1500}).Draw(r, "sendMax")}
-			bounded := k.recvMax > 0 || k.sendMax > 0 // then a short call means nothing, and events are not told
-			w, other := newWorker(k), newWorker(k)
-			fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
-			if err != nil {
-				r.Fatal(err)
-			}
-			defer unix.Close(fds[0])
-			defer unix.Close(fds[1])
-			unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_SNDBUF, rapid.SampledFrom([]int{1, 20_000, 200_000}).Draw(r, "sndbuf"))
-			client, server := w.Client(fds[0], s.peer), w.Server(fds[1], s.server)
-			drive(t, client, server)
-			if n := rapid.SampledFrom([]int{0, 1, 16 << 10, 40_000, 1 << 20}).Draw(r, "bufferMax"); n > 0 {
-				client.SetBufferMax(n)
-				server.SetBufferMax(n)
-			}
-			sent, got := []byte{}, []byte{}
-			step := func() {
-				if !bounded {
-					client.Ready(netio.Writable)
-					server.Ready(netio.Readable)
-				}
-			}
-			recv := func(p []byte) netio.IO {
-				n, io := server.Recv(p)
-				got = append(got, p[:n]...)
-				return io
-			}
-			r.Repeat(map[string]func(*rapid.T){
-				"send": func(r *rapid.T) {
-					b := pattern(byte(len(sent)), rapid.IntRange(1, 40_000).Draw(r, "n"))
-					n, _ := client.Send(b)
-					sent = append(sent, b[:n]...)
-				},
-				"sendv": func(r *rapid.T) {
-					var pieces [][]byte
-					for _, n := range rapid.SliceOfN(rapid.IntRange(0, 17_000), 0, 6).Draw(r, "sizes") {
-						pieces = append(pieces, pattern(byte(n), n))
-					}
-					n, _ := client.SendV(pieces)
-					sent = append(sent, bytes.Join(pieces, nil)[:n]...)
-				},
-				"flush": func(r *rapid.T) { step(); client.Flush() },
-				"recv": func(r *rapid.T) {
-					step()
-					recv(make([]byte, rapid.IntRange(1, 40_000).Draw(r, "n")))
-				},
-				"idle": func(r *rapid.T) { client.Idle(); server.Idle() },
-				"move": func(r *rapid.T) {
-					for _, c := range []*Conn{client, server} {
-						from := c.w
-						if to := map[*Worker]*Worker{w: other, other: w}[from]; c.Detach() {
-							c.Attach(to, int(c.fd))
-						} else if c.w != from {
-							r.Fatal("a refused Detach changed the worker")
-						}
-					}
-				},
-				"": func(r *rapid.T) {
-					if client.Backlog() > client.bounds.backlog() || client.Held() > 2*client.bounds.backlog()+recvBytesMin || !bytes.HasPrefix(sent, got) {
-						r.Fatalf("backlog %d; %d bytes of %d arrived", client.Backlog(), len(got), len(sent))
-					}
-				},
-			})
-			for range 1_000_000 {
-				step()
-				if client.Flush(); len(got) == len(sent) {
-					break
-				}
-				recv(make([]byte, 64<<10))
-			}
-			if !bytes.Equal(sent, got) {
-				r.Fatalf("%d bytes of %d arrived", len(got), len(sent))
-			}
-			for _, c := range []*Conn{client, server} {
-				if c.Recv(make([]byte, 1)); c.Held() != 0 {
-					r.Errorf("%d bytes are held after all", c.Held())
-				}
-				c.Close()
-			}
-			if n := w.blocks.InUse() + other.blocks.InUse(); n != 0 {
-				r.Errorf("%d bytes of blocks were not given back", n)
-			}
-		})
 	}
 }
 

@@ -49,12 +49,7 @@ func TestServerConfigProblems(t *testing.T) {
 	chain.CertPEM = append(append([]byte{}, good.CertPEM...), second.CertPEM...)
 	withOCSP := good
 	withOCSP.OCSPFile, withOCSP.OCSP = "ocsp.der", []byte("no DER")
-	for _, c := range []struct {
-		name   string
-		edit   func(o *ServerOptions)
-		errs   []string
-		warned string
-	}{
+	wantProblems(t, good, []problemCase{
 		{"nothing wrong", func(o *ServerOptions) {}, nil, ""},
 		{"no certificate", func(o *ServerOptions) { o.Certificates = nil }, []string{"at least one certificate"}, ""},
 		{"another's key", func(o *ServerOptions) { o.Certificates[0] = mixed }, []string{"key.pem: the key does not belong to the certificate in cert.pem"}, ""},
@@ -82,7 +77,18 @@ func TestServerConfigProblems(t *testing.T) {
 		}, nil, "extended key usage"},
 		{"a chain that is none", func(o *ServerOptions) { o.Certificates[0] = chain }, nil, "cert.pem: certificate 1 was not issued by the one after it"},
 		{"OCSP that is none", func(o *ServerOptions) { o.Certificates[0] = withOCSP }, []string{"ocsp.der: "}, ""},
-	} {
+	})
+}
+
+type problemCase struct {
+	name   string
+	edit   func(o *ServerOptions)
+	errs   []string
+	warned string
+}
+
+func wantProblems(t *testing.T, good CertSource, cases []problemCase) {
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			o := &ServerOptions{Certificates: []CertSource{good}}
 			c.edit(o)
