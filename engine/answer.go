@@ -42,20 +42,37 @@ func (x *exchange) answer(c *cause) {
 	h := &x.w.rspHead
 	body := x.answerHead(h, c)
 	x.rsp.state, x.rsp.status = rspFlowing, c.status
-	none := x.req.head.Method == msg.MethodHead || len(body) == 0
-	x.front.rspHead(h, none)
-	if !none {
-		x.rsp.bytes = int64(len(body))
-		x.front.rspData(body)
+	x.cut = c
+	if x.req.head.Method == msg.MethodHead {
+		body = nil
 	}
-	x.rsp.state = rspWhole
-	if !none {
-		x.front.rspEnd(nil)
-	}
-	x.end(c)
+	x.rsp.ended = len(body) == 0
+	x.rsp.rest = body
+	x.front.rspHead(h, x.rsp.ended)
+	x.pumpAnswer()
 }
 
-// answerHead fills h and returns the body.
+// pumpAnswer sends as much of our own answer's body as the client takes, and ends the exchange when it has all.
+func (x *exchange) pumpAnswer() {
+	for len(x.rsp.rest) > 0 {
+		n := min(len(x.rsp.rest), x.front.rspRoom())
+		if n <= 0 {
+			return
+		}
+		p := x.rsp.rest[:n]
+		x.rsp.rest = x.rsp.rest[n:]
+		x.rsp.bytes += int64(n)
+		x.front.rspData(p)
+	}
+	x.rsp.state = rspWhole
+	if !x.rsp.ended {
+		x.rsp.ended = true
+		x.front.rspEnd(nil)
+	}
+	x.end(x.cut)
+}
+
+// answerHead fills h and returns the body, which is nobody's to change.
 func (x *exchange) answerHead(h *msg.Head, c *cause) []byte {
 	w := x.w
 	h.Reset()
@@ -63,13 +80,11 @@ func (x *exchange) answerHead(h *msg.Head, c *cause) []byte {
 	h.Reason = h.PutString(statusText(c.status))
 	h.Flags = msg.FlagKeepAlive
 	contentType := "text/plain; charset=utf-8"
-	body := append(w.bodyBuf[:0], c.word...)
-	body = append(body, '\n')
+	body := c.line
 	if page, ok := x.s.fe.cfg.ErrorPages[int(c.status)]; ok {
 		contentType = page.ContentType
-		body = append(body[:0], page.Body...)
+		body = page.Body
 	}
-	w.bodyBuf = body
 	h.Add(msg.FieldDate, "Date", w.httpDate())
 	h.Add(msg.FieldContentType, "Content-Type", []byte(contentType))
 	h.Add(msg.FieldOther, "Cache-Control", []byte("no-store"))

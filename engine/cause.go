@@ -37,6 +37,7 @@ type cause struct {
 	index  uint8 // position in causes, for counters
 
 	proxyStatus []byte // the whole value of Proxy-Status
+	line        []byte // the body of the answer
 }
 
 // causes lists every cause, in the order in which they were declared.
@@ -45,6 +46,7 @@ var causes []*cause
 func newCause(word string, status uint16, proxy string, retry retryRule, b blame) *cause {
 	c := &cause{word: word, status: status, proxy: proxy, retry: retry, blame: b, index: uint8(len(causes))}
 	c.proxyStatus = []byte("weir; error=" + proxy + `; details="` + word + `"`)
+	c.line = []byte(word + "\n")
 	causes = append(causes, c)
 	if len(causes) > stats.Reasons {
 		panic("engine: more causes than counters")

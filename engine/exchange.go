@@ -111,7 +111,8 @@ type response struct {
 	ended     bool // the end was passed to the front
 	interim   bool // at least one interim response was passed on
 	tunnel    bool
-	bytes     int64 // of the body, passed to the front
+	bytes     int64  // of the body, passed to the front
+	rest      []byte // of the body of our own answer, not passed to the front yet
 	ownAnswer bool
 }
 
@@ -282,6 +283,10 @@ func (x *exchange) onReqRoom() {
 
 // onRspRoom is called by the front when it can take more of the response.
 func (x *exchange) onRspRoom() {
+	if x.place == placeAnswered {
+		x.pumpAnswer()
+		return
+	}
 	if x.place == placeAttached && x.rsp.state == rspFlowing {
 		x.back.rspResume()
 		x.watch()

@@ -63,7 +63,7 @@ func (f *frontH1) parses() bool {
 	case h1Wait:
 		return false
 	case h1Body, h1Tunnel:
-		return f.x.reqRoom() > 0 || (f.x.req.state == reqStopped && f.state == h1Body)
+		return f.x.reqRoom() > 0
 	}
 	return true
 }

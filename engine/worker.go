@@ -39,7 +39,6 @@ type worker struct {
 	scratch    []byte   // what is being read
 	pieces     [][]byte // of the write being made
 	headBuf    []byte   // the head being serialised
-	bodyBuf    []byte   // the body of an answer of our own
 	fieldBuf   []byte   // a field value being put together
 	rspHead    msg.Head // the response head being passed on
 	inHead     msg.Head // the h1 head being parsed; aliases input
