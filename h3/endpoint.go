@@ -135,10 +135,16 @@ func (e *Endpoint) Serve(sinks []Sink) error {
 			return err
 		}
 		p.listener = l
-		p.done.Go(p.accept)
+		for range acceptors {
+			p.done.Go(p.accept)
+		}
 	}
 	return nil
 }
+
+// acceptors is how many goroutines of a port wait for connections. QUIC refuses a connection whose handshake is complete
+// when 32 others have not been taken yet; in a rush of clients that happens before a single goroutine gets its turn.
+const acceptors = 32
 
 // accept takes connections whose handshake has come far enough.
 func (p *port) accept() {
