@@ -13,6 +13,9 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
+
+	"weir/netio"
 )
 
 // forger is a client that shakes hands with crypto/tls (TLS 1.3, AES-128-GCM) and then seals records of its own making,
@@ -131,4 +134,61 @@ func forged(t testing.TB) (*forger, *Conn, *sockets) {
 	server := newWorker(k).Server(b, s.server)
 	t.Cleanup(server.Close)
 	return newForger(t, s, a, server), server, k
+}
+
+// Whatever records a peer mixes, and wherever the network cuts them: the data arrives, and nothing else.
+func TestRandomRecords(t *testing.T) {
+	versionsOfInnards(t, func(t *testing.T) {
+		rapid.Check(t, func(r *rapid.T) {
+			f, server, _ := forged(t)
+			defer server.Close()
+			if n := rapid.SampledFrom([]int{0, 16 << 10}).Draw(r, "bufferMax"); n > 0 {
+				server.SetBufferMax(n)
+			}
+			var stream, want, got []byte
+			for range rapid.IntRange(1, 30).Draw(r, "records") {
+				switch rapid.IntRange(0, 4).Draw(r, "kind") {
+				case 0:
+					stream = append(stream, f.seal(typeData, nil)...)
+				case 1, 2:
+					update := rapid.SampledFrom([][]byte{keyUpdateQuiet, keyUpdateRequested}).Draw(r, "update")
+					cut := rapid.IntRange(0, len(update)-1).Draw(r, "cut")
+					if cut > 0 {
+						stream = append(stream, f.seal(typeHandshake, update[:cut])...)
+					}
+					stream = append(stream, f.seal(typeHandshake, update[cut:])...)
+					f.update()
+				default:
+					data := pattern(byte(len(want)), rapid.SampledFrom([]int{1, 100, 5000, 16384}).Draw(r, "bytes"))
+					stream = append(stream, f.seal(typeData, data)...)
+					want = append(want, data...)
+				}
+			}
+			for len(stream) > 0 {
+				part := stream[:min(len(stream), rapid.SampledFrom([]int{1, 4, 300, 9000, 30_000, 100_000}).Draw(r, "part"))]
+				stream = stream[len(part):]
+				f.say(part)
+				server.Ready(netio.Readable)
+				for p := make([]byte, rapid.SampledFrom([]int{64, 3000, 40_000}).Draw(r, "p")); ; {
+					n, io := server.Recv(p)
+					got = append(got, p[:n]...)
+					if io == netio.Again {
+						break
+					}
+					if io != netio.OK {
+						r.Fatalf("Recv: %d after %d bytes: %v", io, len(got), server.Err())
+					}
+				}
+				if rapid.Bool().Draw(r, "idle") {
+					server.Idle()
+				}
+			}
+			if !bytes.Equal(got, want) {
+				r.Fatalf("%d bytes of %d arrived", len(got), len(want))
+			}
+			if server.Idle(); server.Held() != 0 {
+				r.Fatalf("%d bytes are held after all", server.Held())
+			}
+		})
+	})
 }
