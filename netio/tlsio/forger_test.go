@@ -146,8 +146,13 @@ func TestRandomRecords(t *testing.T) {
 				server.SetBufferMax(n)
 			}
 			var stream, want, got []byte
+			dataless := 0 // crypto/tls ends a connection after 16 records in a row that bring nothing
 			for range rapid.IntRange(1, 30).Draw(r, "records") {
-				switch rapid.IntRange(0, 4).Draw(r, "kind") {
+				kind := rapid.IntRange(0, 4).Draw(r, "kind")
+				if dataless++; kind > 2 || dataless > 6 {
+					kind, dataless = 3, 0
+				}
+				switch kind {
 				case 0:
 					stream = append(stream, f.seal(typeData, nil)...)
 				case 1, 2:
