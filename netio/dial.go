@@ -9,7 +9,7 @@ import (
 // Connect starts a connection: OK when it is established at once, Again when a Writable event will tell (watch it, and
 // ask Connected). With any other outcome there is no descriptor, and fd is -1.
 func (k *Linux) Connect(o *ConnectOptions) (fd int, io IO) {
-	family, size := k.addr.put(o.Addr)
+	family, _ := k.addr.put(o.Addr)
 	if family == 0 {
 		return -1, Failed
 	}
@@ -19,7 +19,7 @@ func (k *Linux) Connect(o *ConnectOptions) (fd int, io IO) {
 	}
 	fd = int(r)
 	if e = k.prepare(fd, family, o); e == 0 {
-		_, size = k.addr.put(o.Addr) // prepare may have used the room for the source
+		_, size := k.addr.put(o.Addr) // prepare may have used the room for the source
 		_, _, e = unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&k.addr)), size)
 	}
 	if io = ioOf(e); io != OK && io != Again {

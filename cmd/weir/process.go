@@ -32,7 +32,6 @@ type process struct {
 	access *accessLog    // nil: off
 	socket *admin.Server // nil: none
 	http   *admin.Server // nil: none
-	next   *successor    // the process that has taken over; nil none
 
 	mu         sync.Mutex // guards the rest
 	cfg        *config.Config

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -273,15 +272,4 @@ func (t *tree) inlineTable(n *unstable.Node, at span) *table {
 	}
 	t.section = outer
 	return tab
-}
-
-// describe names a value's type for a message.
-func (v *value) describe() string {
-	switch v.kind {
-	case kindString:
-		return fmt.Sprintf("the string %q", v.text)
-	case kindInteger, kindFloat, kindBool:
-		return v.text
-	}
-	return kindNames[v.kind]
 }

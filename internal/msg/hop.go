@@ -19,7 +19,6 @@ type hop struct {
 	badKey  bool  // there is a Sec-WebSocket-Key or -Version that no client sends
 	version uint8 // Sec-WebSocket-Version fields
 	upgrade Span  // "websocket" in Upgrade, as it was sent
-	forward Span  // the value of Max-Forwards
 	length  bool  // responses: Content-Length other than zero, or a transfer coding
 }
 
