@@ -115,6 +115,20 @@ func TestRecycle(t *testing.T) {
 	}
 }
 
+// TestRestAgain: an idle connection that is looked at again does not begin to be idle anew; one that was used does.
+func TestRestAgain(t *testing.T) {
+	const start = mono.Time(time.Hour)
+	r := (&Policy{}).NewRecycle(start, 0)
+	r.Hint([]byte("timeout=5"))
+	if first, again := r.Rest(start), r.Rest(start.Add(3*time.Second)); first != again {
+		t.Errorf("deadline moved by %v", again.Sub(first))
+	}
+	r.Use()
+	if got := r.Rest(start.Add(3 * time.Second)); got != start.Add(7*time.Second) {
+		t.Errorf("after use: idle until %v", got.Sub(start))
+	}
+}
+
 func TestRecycleHint(t *testing.T) {
 	const start = mono.Time(time.Hour)
 	for _, test := range []struct {

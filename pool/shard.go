@@ -172,11 +172,13 @@ func (s *Shard[C]) Put(n *Node[C], now mono.Time) (evicted C, cause Cause, ok bo
 		if old == nil {
 			return evicted, PoolMax, false
 		}
-		s.unlink(old) // its token is n's now
-		evicted, cause = old.value, PoolMax
+		// n comes before old goes, so that the low-water mark does not see one fewer; old's token is n's now.
+		s.insert(n)
+		s.unlink(old)
+		return old.value, PoolMax, true
 	}
 	s.insert(n)
-	return evicted, cause, true
+	return evicted, 0, true
 }
 
 // insert makes n the newest idle connection. Its token is held.

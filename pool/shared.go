@@ -14,12 +14,12 @@ type Shared struct {
 	idle     *limit.Count // idle over all workers; its maximum is pool-max-conn
 	perShard []shardCount
 
-	_       [64]byte
+	_       [128]byte
 	open    atomic.Int64 // not private, from the connect's begin to the close
 	warming atomic.Int64 // opened to be kept warm, not established yet
 	_       [128 - 16]byte
 	warm    atomic.Int64 // pool-warm-conn
-	_       [64]byte
+	_       [128 - 8]byte
 }
 
 // shardCount is written by one worker and read by those who look for a shard to take from.
@@ -84,25 +84,22 @@ const warmingMax = 4
 
 // reserveWarm counts one more connection as open and warming if one is missing.
 func (s *Shared) reserveWarm() bool {
-	if s.open.Load() >= s.warm.Load() {
-		return false
-	}
 	for {
-		n := s.warming.Load()
-		if n >= warmingMax {
+		n := s.open.Load()
+		if n >= s.warm.Load() {
 			return false
 		}
-		if s.warming.CompareAndSwap(n, n+1) {
+		if s.open.CompareAndSwap(n, n+1) {
 			break
 		}
 	}
 	for {
-		n := s.open.Load()
-		if n >= s.warm.Load() {
-			s.warming.Add(-1)
+		n := s.warming.Load()
+		if n >= warmingMax {
+			s.open.Add(-1)
 			return false
 		}
-		if s.open.CompareAndSwap(n, n+1) {
+		if s.warming.CompareAndSwap(n, n+1) {
 			return true
 		}
 	}
