@@ -77,7 +77,7 @@ func NewClientConfig(o *ClientOptions) (cfg *ClientConfig, warnings []string, er
 			l.errorf("the system's CA certificates: %w", err)
 		}
 	}
-	c.base = c.common()
+	c.base = c.template()
 	if o.Cert != nil {
 		if h := l.certificate(o.Cert, x509.ExtKeyUsageClientAuth); h != nil {
 			own = h.id
@@ -92,7 +92,7 @@ func NewClientConfig(o *ClientOptions) (cfg *ClientConfig, warnings []string, er
 	return c, l.warnings, nil
 }
 
-func (c *ClientConfig) common() *tls.Config {
+func (c *ClientConfig) template() *tls.Config {
 	return &tls.Config{
 		Time:                        c.now,
 		RootCAs:                     c.roots,

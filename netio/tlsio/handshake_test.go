@@ -241,7 +241,7 @@ func TestSilentClientCostsLittle(t *testing.T) {
 	if done, io, err := server.Handshake(); done || io != netio.Again || err != nil {
 		t.Fatalf("%v, %d, %v", done, io, err)
 	}
-	if server.tc != nil || server.Held() != 0 {
+	if server.Begun() || server.tc != nil || server.Held() != 0 {
 		t.Errorf("crypto/tls was started: %v, %d bytes are held", server.tc != nil, server.Held())
 	}
 	if size := unsafe.Sizeof(*server); size > 512 {
