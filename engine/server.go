@@ -122,6 +122,7 @@ func (srv *server) take(x *exchange) *backConn {
 // put gives an idle connection to the pool, which may refuse it or give up another.
 func (srv *server) put(c *backConn) {
 	srv.streams.Remove(&c.node)
+	srv.makeRoom()
 	evicted, cause, ok := srv.shard.Put(&c.node, srv.w.now)
 	if evicted != nil {
 		evicted.end(cause, false)
@@ -133,6 +134,18 @@ func (srv *server) put(c *backConn) {
 	c.count(c.idleGauge())
 	c.arm(mono.Never)
 	c.rest()
+}
+
+// makeRoom closes the longest unused idle connection when this worker keeps as many as it has needed at once. Reuse modes
+// that open a connection for every new client would otherwise pile up idle ones until the next purge.
+func (srv *server) makeRoom() {
+	wanted := max(srv.shard.Need(), srv.be.policy.WarmConn, 1)
+	if srv.shard.Len() < wanted {
+		return
+	}
+	if old, ok := srv.shard.Evict(); ok {
+		old.end(stats.CauseIdlePurge, false)
+	}
 }
 
 func (c *backConn) idleGauge() connGauge {
