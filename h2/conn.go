@@ -70,7 +70,7 @@ func (c *Conn) Streams() int { return c.streams.live }
 
 // FreeStreams is how many streams Open would give now.
 func (c *Conn) FreeStreams() int {
-	if c.cfg.Server || c.failed != nil || c.Draining() {
+	if c.failed != nil || c.cfg.Server || c.Draining() {
 		return 0
 	}
 	ids := int64(MaxStreamID-c.streams.nextID)/2 + 1 - int64(c.streams.unsent)
