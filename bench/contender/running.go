@@ -61,6 +61,7 @@ func (g *Ground) Start(b *Binary, s Setup) (*Running, error) {
 	r.Command = append([]string{b.Path}, args...)
 	r.cmd = exec.Command(b.Path, args...)
 	r.cmd.Dir = dir
+	r.cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir) // Caddy saves things there.
 	out, err := os.Create(r.output)
 	if err != nil {
 		return nil, err

@@ -79,6 +79,8 @@ func (l *loop) done(o outcome) {
 // again gives a client that has become free its next request.
 func (l *loop) again(c *client) {
 	switch {
+	case l.phase == finishing && l.backlog.len() > 0: // Due in the window and still owed.
+		l.start(c, l.backlog.pop())
 	case l.phase != warming && l.phase != measuring:
 	case l.job.Rate <= 0:
 		if l.quota != 0 {

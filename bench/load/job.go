@@ -136,10 +136,10 @@ type Result struct {
 // TimelineStep is the time that one element of a timeline covers.
 const TimelineStep = 100 * time.Millisecond
 
-// TLSInfo is what was negotiated, and how often.
+// TLSInfo is what was negotiated.
 type TLSInfo struct {
-	Handshakes int64  `json:"handshakes"`
-	Resumed    int64  `json:"resumed"`
+	Handshakes int64  `json:"handshakes"` // in the window
+	Resumed    int64  `json:"resumed"`    // of those
 	Version    string `json:"version"`
 	Cipher     string `json:"cipher"`
 	Curve      string `json:"curve"`

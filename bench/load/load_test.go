@@ -1,25 +1,15 @@
 package load
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/quic-go/quic-go/http3"
-	"golang.org/x/net/http2"
 
 	"weir/bench/origin"
 )
@@ -246,69 +236,6 @@ func TestServerClosesBetweenRequests(t *testing.T) {
 	}
 }
 
-func TestFramings(t *testing.T) {
-	for answer, expect := range map[string]int64{
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\nA\r\n0123456789\r\n0\r\nT: 1\r\n\r\n": 13,
-		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length:5\r\n\r\nabcde":                           5,
-		"HTTP/1.0 200 OK\r\n\r\nto the end": 10,
-	} {
-		for cut := 1; cut <= len(answer); cut += 6 {
-			h := newH1(&Job{Method: "GET", Path: "/"})
-			h.request(1, nil)
-			var got []outcome
-			done := func(o outcome) { got = append(got, o) }
-			for in := []byte(answer); len(in) > 0; {
-				n := min(cut, len(in))
-				if _, wrong := h.recv(in[:n], nil, done); wrong != "" {
-					t.Fatalf("%q cut at %d: %s", answer, cut, wrong)
-				}
-				in = in[n:]
-			}
-			if strings.HasPrefix(answer, "HTTP/1.0") {
-				if h.mode != h1ToClose || h.now.bytes != expect {
-					t.Errorf("%q: mode %d, %d bytes", answer, h.mode, h.now.bytes)
-				}
-				continue
-			}
-			if len(got) != 1 || got[0].status != 200 || got[0].bytes != expect {
-				t.Errorf("%q cut at %d: %+v", answer, cut, got)
-			}
-		}
-	}
-}
-
-func TestResponseWithoutARequest(t *testing.T) {
-	h := newH1(&Job{Method: "GET", Path: "/"})
-	_, wrong := h.recv([]byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), nil, func(outcome) {})
-	if wrong != "response without a request" {
-		t.Errorf("got %q", wrong)
-	}
-}
-
-func TestStatusOf(t *testing.T) {
-	for _, c := range []struct {
-		block  []byte
-		status int
-		ok     bool
-	}{
-		{[]byte{0x88, 0x5f}, 200, true},
-		{[]byte{0x20, 0x88}, 200, true},
-		{[]byte{0x3f, 0xe1, 0x1f, 0x88}, 200, true},
-		{[]byte{0x8e}, 500, true},
-		{[]byte{0x48, 3, '5', '0', '3'}, 503, true},
-		{[]byte{0x08, 3, '5', '0', '3'}, 503, true},
-		{append([]byte{0x48, 0x82}, 0x64, 0x02), 302, true}, // RFC 7541 C.6.1
-		{[]byte{0xc0}, statusUnread, true},
-		{[]byte{0x41, 3, 'a', 'b', 'c'}, 0, false},
-		{[]byte{0x48, 9, '5'}, 0, false},
-		{nil, 0, false},
-	} {
-		if status, ok := statusOf(c.block); status != c.status || ok != c.ok {
-			t.Errorf("%x: %d, %v", c.block, status, ok)
-		}
-	}
-}
-
 func TestCheck(t *testing.T) {
 	for name, change := range map[string]func(*Job){
 		"address":  func(j *Job) { j.Addr = netip.AddrPort{} },
@@ -327,94 +254,6 @@ func TestCheck(t *testing.T) {
 		if _, err := Run(j, Hooks{}); err == nil {
 			t.Errorf("%s: a job that cannot be done was taken", name)
 		}
-	}
-}
-
-func certificate(t *testing.T) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{host}, NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-func kilobyte(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, 1<<10)) }
-
-func tlsServer(t *testing.T) netip.AddrPort {
-	t.Helper()
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{Handler: http.HandlerFunc(kilobyte),
-		TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate(t)}}}
-	if err := http2.ConfigureServer(server, nil); err != nil {
-		t.Fatal(err)
-	}
-	go server.ServeTLS(ln, "", "")
-	t.Cleanup(func() { server.Close() })
-	return netip.MustParseAddrPort(ln.Addr().String())
-}
-
-func TestTLS(t *testing.T) {
-	addr := tlsServer(t)
-	for name, change := range map[string]func(*Job){
-		"keep-alive": func(j *Job) { j.TLS = Full },
-		"full":       func(j *Job) { j.TLS, j.PerRequest = Full, true },
-		"resumed":    func(j *Job) { j.TLS, j.PerRequest = Resumed, true },
-		"h2":         func(j *Job) { j.TLS, j.Protocol, j.Streams = Full, H2, 8 },
-		"idle":       func(j *Job) { j.TLS, j.Idle.Conns = Full, 20 },
-		"open loop":  func(j *Job) { j.TLS, j.Rate = Full, 500 },
-	} {
-		t.Run(name, func(t *testing.T) {
-			j := job(addr)
-			change(j)
-			r := run(t, j)
-			mustWork(t, r)
-			info := r.TLSInfo
-			if info == nil || info.Version != "TLS 1.3" || info.Curve != "X25519" {
-				t.Fatalf("negotiated %+v", info)
-			}
-			if resumes := info.Resumed > info.Handshakes/2; resumes != (j.TLS == Resumed) {
-				t.Errorf("%d of %d handshakes resumed", info.Resumed, info.Handshakes)
-			}
-			if want := map[Protocol]string{H1: "http/1.1", H2: "h2"}[j.Protocol]; info.ALPN != want {
-				t.Errorf("ALPN %q, want %q", info.ALPN, want)
-			}
-		})
-	}
-}
-
-func TestH3(t *testing.T) {
-	udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http3.Server{Handler: http.HandlerFunc(kilobyte),
-		TLSConfig: http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{certificate(t)}})}
-	go server.Serve(udp)
-	t.Cleanup(func() { server.Close(); udp.Close() })
-	for name, change := range map[string]func(*Job){
-		"closed":  func(j *Job) {},
-		"open":    func(j *Job) { j.Rate = 300 },
-		"counted": func(j *Job) { j.Requests = 55 },
-	} {
-		t.Run(name, func(t *testing.T) {
-			j := job(netip.MustParseAddrPort(udp.LocalAddr().String()))
-			j.Protocol, j.TLS, j.Streams, j.Conns = H3, Full, 4, 2
-			change(j)
-			r := run(t, j)
-			mustWork(t, r)
-			if j.Requests > 0 && r.Completed != j.Requests {
-				t.Errorf("completed %d of %d", r.Completed, j.Requests)
-			}
-		})
 	}
 }
 

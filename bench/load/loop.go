@@ -299,6 +299,9 @@ func (l *loop) beginWindow() {
 	}
 	l.now = epoll.Now()
 	l.begin, l.counting = l.now, true
+	if info := l.result.TLSInfo; info != nil {
+		info.Handshakes, info.Resumed = 0, 0 // The first ones had no session to resume.
+	}
 	if l.job.Rate > 0 {
 		l.begin += int64(settle)
 		if l.job.Gate {

@@ -2,6 +2,7 @@ package measure
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -14,13 +15,19 @@ import (
 // Usage is the CPU time that a process and its descendants have used up to some moment.
 type Usage struct {
 	CPU    time.Duration `json:"cpu_ns"`    // exact: the scheduler's clock of each process
-	User   time.Duration `json:"user_ns"`   // sampled by the kernel's tick, scaled to CPU
-	Kernel time.Duration `json:"kernel_ns"` // the rest
+	User   time.Duration `json:"user_ns"`   // in ticks of 10 ms, of which the kernel samples whose they are
+	Kernel time.Duration `json:"kernel_ns"` // the same
 }
 
-// Sub returns what was used since earlier.
+// Sub returns what was used since earlier, with User and Kernel scaled so that they add up to CPU.
 func (u Usage) Sub(earlier Usage) Usage {
-	return Usage{u.CPU - earlier.CPU, u.User - earlier.User, u.Kernel - earlier.Kernel}
+	d := Usage{CPU: u.CPU - earlier.CPU}
+	user, kernel := max(0, u.User-earlier.User), max(0, u.Kernel-earlier.Kernel)
+	if user+kernel > 0 {
+		d.User = time.Duration(float64(d.CPU) * float64(user) / float64(user+kernel))
+	}
+	d.Kernel = d.CPU - d.User
+	return d
 }
 
 // Tree returns pid and its living descendants.
@@ -38,11 +45,33 @@ func children(pid int) (pids []int) {
 		return nil
 	}
 	for _, t := range tasks {
-		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, t.Name()))
-		for _, f := range strings.Fields(string(text)) {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, t.Name()))
+		if errors.Is(err, os.ErrNotExist) {
+			return childrenByScan(pid) // The kernel was built without CONFIG_PROC_CHILDREN.
+		}
+		for f := range strings.FieldsSeq(string(text)) {
 			if n, err := strconv.Atoi(f); err == nil {
 				pids = append(pids, n)
 			}
+		}
+	}
+	return pids
+}
+
+func childrenByScan(parent int) (pids []int) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		text, _ := os.ReadFile("/proc/" + e.Name() + "/stat")
+		fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+		if len(fields) > 1 && string(fields[1]) == strconv.Itoa(parent) {
+			pids = append(pids, pid)
 		}
 	}
 	return pids
@@ -77,13 +106,8 @@ func readOne(pid int) (Usage, error) {
 	if err := unix.ClockGettime(int32(^pid)<<3|2, &ts); err != nil {
 		return Usage{}, err
 	}
-	own, reaped := time.Duration(ts.Nano()), ticks.reaped()
-	u := Usage{CPU: own + reaped}
-	if sum := ticks.user + ticks.kernel + ticks.reapedUser + ticks.reapedKernel; sum > 0 {
-		u.User = time.Duration(float64(u.CPU) * float64(ticks.user+ticks.reapedUser) / float64(sum))
-	}
-	u.Kernel = u.CPU - u.User
-	return u, nil
+	return Usage{CPU: time.Duration(ts.Nano()) + ticks.reaped(), User: time.Duration(ticks.user+ticks.reapedUser) * tick,
+		Kernel: time.Duration(ticks.kernel+ticks.reapedKernel) * tick}, nil
 }
 
 type statTicks struct{ user, kernel, reapedUser, reapedKernel int64 }

@@ -49,6 +49,9 @@ func TestTreeHoldsChildren(t *testing.T) {
 	if got := Tree(os.Getpid()); !slices.Contains(got, cmd.Process.Pid) || got[0] != os.Getpid() {
 		t.Errorf("the tree of %d is %v, without its child %d", os.Getpid(), got, cmd.Process.Pid)
 	}
+	if got := childrenByScan(os.Getpid()); !slices.Contains(got, cmd.Process.Pid) {
+		t.Errorf("the scan finds %v, without the child %d", got, cmd.Process.Pid)
+	}
 }
 
 func TestResidentIsPlausible(t *testing.T) {

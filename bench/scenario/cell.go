@@ -41,6 +41,8 @@ func (b *Bench) playCell(ctx context.Context, c *cell) (err error) {
 	defer c.run.Stop()
 	if c.round == 0 {
 		c.row.Command, c.row.Config = c.run.Command, c.run.Config
+	}
+	if c.round == 0 && c.s.play != playReuse { // There the connections it leaves in the pool would spoil the counts.
 		if err := preflight(c.run, b.ground.Cert.Cert); err != nil {
 			return fmt.Errorf("does not forward as it should: %w", err)
 		}
@@ -187,7 +189,7 @@ func (c *cell) clean(j *load.Job, r *load.Result) bool {
 // instrument counts system calls and allocations in runs of their own: nothing is timed while a tracer is attached.
 func (b *Bench) instrument(ctx context.Context, c *cell) error {
 	j := b.job(c)
-	j.Gate, j.Requests = true, tracedRequests
+	j.Gate, j.Requests = true, mallocRequests
 	if c.run.CountsMallocs() {
 		if n, err := b.counted(ctx, j, c.mallocs); err != nil {
 			c.row.Note("allocations: " + err.Error())
@@ -198,6 +200,7 @@ func (b *Bench) instrument(ctx context.Context, c *cell) error {
 	if b.opt.Tracer == "off" {
 		return nil
 	}
+	j.Requests = tracedRequests
 	n, err := b.counted(ctx, j, func(during func() error) (float64, error) { return b.trace(c, during) })
 	if err != nil {
 		c.row.Note("system calls: " + err.Error())
@@ -207,7 +210,12 @@ func (b *Bench) instrument(ctx context.Context, c *cell) error {
 	return nil
 }
 
-const tracedRequests = 3000
+// How many requests counted runs make. Under strace each costs a hundred times what it should; allocations must stand
+// out from those that a Go process makes without any request.
+const (
+	tracedRequests = 3000
+	mallocRequests = 20000
+)
 
 // counted runs a gated job of a known number of requests inside what count does before and after, and returns what was
 // counted a request.

@@ -20,10 +20,8 @@ type command struct {
 }
 
 var commands = []command{
-	{"run", "measure everything and write a report", func(ctx context.Context, a []string) error { return measureAll(ctx, a, false) }},
-	{"quick", "the same, in under two minutes and with fewer scenarios", func(ctx context.Context, a []string) error {
-		return measureAll(ctx, a, true)
-	}},
+	{"run", "measure everything and write a report", measureFull},
+	{"quick", "the same, in under two minutes and with fewer scenarios", measureQuick},
 	{"compare", "say what changed between two reports beyond the noise", compare},
 	{"list", "list scenarios and contenders", list},
 	{"origin", "run the origin (used by run)", runOrigin},

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -27,6 +28,9 @@ func (w *words) Set(s string) error {
 	return nil
 }
 
+func measureFull(ctx context.Context, args []string) error  { return measureAll(ctx, args, false) }
+func measureQuick(ctx context.Context, args []string) error { return measureAll(ctx, args, true) }
+
 // measureAll is run and quick.
 func measureAll(ctx context.Context, args []string, quick bool) error {
 	opt, out, err := options(args, quick)
@@ -40,16 +44,17 @@ func measureAll(ctx context.Context, args []string, quick bool) error {
 	if rep == nil || len(rep.Scenarios) == 0 {
 		return err
 	}
+	if err != nil {
+		out = filepath.Join(out, "unfinished") // The last whole report stays.
+	}
 	path, fileErr := rep.WriteFiles(out)
-	if err == nil {
-		err = fileErr
+	if fileErr != nil {
+		return fileErr
 	}
 	if err != nil {
-		if errors.Is(err, context.Canceled) {
-			err = errors.New("interrupted; what was measured is in " + path)
-		}
-		return err
+		return fmt.Errorf("%w; what was measured until then is in %s", err, path)
 	}
+	rep.WriteRatios(os.Stdout)
 	fmt.Printf("\n%.0f s. Report: %s\n", rep.Took, path)
 	if rep.Failed() {
 		fmt.Println("Some rows FAILED; see above.")

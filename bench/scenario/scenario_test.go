@@ -1,0 +1,112 @@
+package scenario
+
+import (
+	"testing"
+	"time"
+
+	"weir/bench/contender"
+	"weir/bench/load"
+	"weir/bench/report"
+)
+
+func TestCatalogueIsSound(t *testing.T) {
+	seen := map[string]bool{}
+	for _, s := range Catalogue() {
+		if seen[s.Name] || s.Name == "" || s.Title == "" || s.About == "" || s.Group == "" {
+			t.Errorf("%q is described badly or twice", s.Name)
+		}
+		seen[s.Name] = true
+		for _, key := range s.columns() {
+			if !report.Known(key) {
+				t.Errorf("%s shows %q, which is no metric", s.Name, key)
+			}
+		}
+		if secure := s.job.TLS != load.Clear; secure != s.setup.TLS() {
+			t.Errorf("%s: clients speak TLS %v, the front %v", s.Name, secure, s.setup.TLS())
+		}
+		if s.setup.Conns < s.job.Conns || s.setup.Reuse == "" || s.setup.Back == "" {
+			t.Errorf("%s: setup %+v", s.Name, s.setup)
+		}
+	}
+}
+
+func TestSelect(t *testing.T) {
+	all, err := Select(nil, false)
+	if err != nil || len(all) != len(Catalogue()) {
+		t.Errorf("%d of %d scenarios, %v", len(all), len(Catalogue()), err)
+	}
+	quick, err := Select(nil, true)
+	if err != nil || len(quick) < 5 || len(quick) >= len(all) {
+		t.Errorf("%d quick scenarios, %v", len(quick), err)
+	}
+	one, err := Select([]string{"idle"}, true)
+	if err != nil || len(one) != 1 || one[0].Name != "idle" {
+		t.Errorf("picked %v, %v", one, err)
+	}
+	if _, err := Select([]string{"idle", "nothing"}, false); err == nil {
+		t.Error("picked a scenario that is not there")
+	}
+}
+
+func TestReuseHasAllVariants(t *testing.T) {
+	picked, _ := Select([]string{"reuse"}, false)
+	seen := map[string]bool{}
+	for _, v := range picked[0].variants() {
+		seen[v.name] = true
+		if v.setup.Reuse == "" || v.setup.Front != contender.FrontH1 {
+			t.Errorf("%+v", v)
+		}
+	}
+	if len(seen) != 8 {
+		t.Errorf("%d variants: %v", len(seen), seen)
+	}
+}
+
+// bench is one with the contenders a typical machine has, which need not be installed here.
+func bench(t *testing.T, opt Options) *Bench {
+	t.Helper()
+	b := &Bench{opt: opt, scale: 1, files: 1 << 20}
+	for range 4 { // The relay is always there, and lacks the least where timing matters.
+		bin, err := contender.Find(contender.Spec{Name: contender.Floor, Kind: contender.Floor})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.binaries = append(b.binaries, bin)
+	}
+	return b
+}
+
+func TestPaceKeepsTheBudget(t *testing.T) {
+	all := Catalogue()
+	opt := Options{Scenarios: all, Rounds: 3, Closed: time.Second, Open: time.Second, Warmup: 200 * time.Millisecond}
+	b := bench(t, opt)
+	b.deadline = time.Now().Add(time.Hour)
+	if b.pace(all); b.scale != 1 {
+		t.Errorf("an hour is enough, but the scale is %g", b.scale)
+	}
+	b.deadline = time.Now().Add(100 * time.Second)
+	b.pace(all)
+	if b.scale >= 1 || b.scale < 0.3 {
+		t.Errorf("in 100 s: scale %g", b.scale)
+	}
+	b.deadline = time.Now()
+	if b.pace(all); b.scale != 0.3 || b.scaled(time.Second) != 300*time.Millisecond || b.scaled(time.Millisecond) < 100*time.Millisecond {
+		t.Errorf("without time: scale %g", b.scale)
+	}
+}
+
+func TestIdleConnsFitTheFileLimit(t *testing.T) {
+	plain, _ := Select([]string{"idle"}, false)
+	b := bench(t, Options{IdleConns: 100000})
+	if got := b.idleConns(plain[0]); got != 100000 {
+		t.Errorf("%d idle connections with a million descriptors", got)
+	}
+	b.files = 20000
+	if got := b.idleConns(plain[0]); got != (20000-8192)/2 {
+		t.Errorf("%d idle connections with 20000 descriptors", got)
+	}
+	b.files = 1024
+	if got := b.idleConns(plain[0]); got != 16 {
+		t.Errorf("%d idle connections with 1024 descriptors", got)
+	}
+}
