@@ -2,6 +2,7 @@ package pool
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -283,130 +284,156 @@ func drawPolicy(t *rapid.T) Policy {
 	}
 }
 
+// modelRun draws what happens to a shardModel.
+type modelRun struct {
+	*shardModel
+	t *rapid.T
+}
+
+func (m modelRun) check(err error) {
+	if err == nil {
+		err = m.verify()
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m modelRun) drawWorker() int { return rapid.IntRange(0, modelWorkers-1).Draw(m.t, "worker") }
+func (m modelRun) drawKey() Key    { return rapid.SampledFrom(modelKeys).Draw(m.t, "key") }
+
+func (m modelRun) drawNeed() Need {
+	return rapid.SampledFrom([]Need{Any, Any, Proven, Never}).Draw(m.t, "need")
+}
+
+func (m modelRun) pick(state connState) *conn {
+	cs := m.with(state)
+	if len(cs) == 0 {
+		m.t.Skip("none")
+	}
+	return rapid.SampledFrom(cs).Draw(m.t, "conn")
+}
+
+func (m modelRun) drawPut(t *rapid.T) {
+	c := m.pick(connUsed)
+	if c.key.Owner != 0 {
+		t.Skip("private")
+	}
+	if rapid.Bool().Draw(t, "complete") && !c.proven {
+		c.proven = true
+		c.node.Prove()
+	}
+	m.check(m.put(c))
+}
+
+// connActions are what happens to single connections.
+func (m modelRun) connActions() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"open": func(t *rapid.T) {
+			c := m.open(m.drawWorker(), m.drawKey(), false, rapid.Uint64().Draw(t, "rand"))
+			c.node.Stays = rapid.IntRange(0, 4).Draw(t, "stays") == 0
+			m.check(nil)
+		},
+		"openPrivate": func(t *rapid.T) { m.open(m.drawWorker(), Key{Owner: 7}, false, 0); m.check(nil) },
+		"populate": func(t *rapid.T) {
+			w, k := m.drawWorker(), m.drawKey()
+			for range rapid.IntRange(1, 8).Draw(t, "n") {
+				c := m.open(w, k, false, 1<<16|1<<48)
+				if rapid.Bool().Draw(t, "complete") {
+					c.proven = true
+					c.node.Prove()
+				}
+				m.check(m.put(c))
+			}
+		},
+		"periods": func(t *rapid.T) {
+			w := m.drawWorker()
+			for range rapid.IntRange(2, 4).Draw(t, "n") {
+				m.now = m.now.Add(m.policy.PurgeDelay)
+				m.check(m.tick(w))
+				m.check(m.take(w, m.drawKey(), Any))
+			}
+		},
+		"put":      m.drawPut,
+		"put2":     m.drawPut,
+		"take":     func(t *rapid.T) { m.check(m.take(m.drawWorker(), m.drawKey(), m.drawNeed())) },
+		"takeover": func(t *rapid.T) { m.check(m.takeover(m.drawWorker(), m.drawKey(), m.drawNeed())) },
+		"close":    func(t *rapid.T) { m.closed(m.pick(connUsed), 0); m.check(nil) },
+		"hangUp": func(t *rapid.T) {
+			c := m.pick(connIdle)
+			m.shards[c.worker].Remove(&c.node)
+			m.closed(c, 0)
+			m.check(nil)
+		},
+		"private": func(t *rapid.T) {
+			c := m.pick(connUsed)
+			m.shards[c.worker].Private(&c.node, 9)
+			c.key.Owner = 9
+			m.check(nil)
+		},
+	}
+}
+
+// poolActions are what happens to shards and to the policy.
+func (m modelRun) poolActions() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"evict": func(t *rapid.T) {
+			w := m.drawWorker()
+			idle := m.idle(w)
+			c, ok := m.shards[w].Evict()
+			if ok != (len(idle) > 0) || ok && c != idle[0] {
+				t.Fatal("not the oldest was evicted")
+			}
+			if ok {
+				m.closed(c, Evicted)
+			}
+			m.check(nil)
+		},
+		"hint": func(t *rapid.T) { m.pick(connUsed).node.Recycle.Hint([]byte("timeout=5")) },
+		"wait": func(t *rapid.T) {
+			m.now = m.now.Add(time.Duration(rapid.IntRange(0, 6000).Draw(t, "ms")) * time.Millisecond)
+		},
+		"tick": func(t *rapid.T) { m.check(m.tick(m.drawWorker())) },
+		"warm": func(t *rapid.T) {
+			w := m.drawWorker()
+			for {
+				open := m.shared.Open()
+				ok, next := m.shards[w].ReserveWarm(m.now)
+				if !ok {
+					if m.policy.WarmConn > 0 && !next.After(m.now) {
+						t.Fatal("asked to ask again at once")
+					}
+					break
+				}
+				if open >= m.policy.WarmConn {
+					t.Fatalf("one more to keep warm with %d open of %d", open, m.policy.WarmConn)
+				}
+				m.open(w, Key{}, true, 0)
+			}
+			m.check(nil)
+		},
+		"reload": func(t *rapid.T) {
+			p := drawPolicy(t)
+			m.policy = &p
+			m.shared.Apply(&p)
+			for _, s := range m.shards {
+				s.SetPolicy(&p, m.closed)
+			}
+			m.check(nil)
+		},
+	}
+}
+
 func TestShardModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := newShardModel(drawPolicy(t))
-		check := func(err error) {
-			if err == nil {
-				err = m.verify()
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		worker := func() int { return rapid.IntRange(0, modelWorkers-1).Draw(t, "worker") }
-		key := func() Key { return rapid.SampledFrom(modelKeys).Draw(t, "key") }
-		need := func() Need { return rapid.SampledFrom([]Need{Any, Any, Proven, Never}).Draw(t, "need") }
-		pick := func(state connState) *conn {
-			cs := m.with(state)
-			if len(cs) == 0 {
-				t.Skip("none")
-			}
-			return rapid.SampledFrom(cs).Draw(t, "conn")
-		}
-		put := func(t *rapid.T) {
-			c := pick(connUsed)
-			if c.key.Owner != 0 {
-				t.Skip("private")
-			}
-			if rapid.Bool().Draw(t, "complete") && !c.proven {
-				c.proven = true
-				c.node.Prove()
-			}
-			check(m.put(c))
-		}
-		t.Repeat(map[string]func(*rapid.T){
-			"open": func(t *rapid.T) {
-				c := m.open(worker(), key(), false, rapid.Uint64().Draw(t, "rand"))
-				c.node.Stays = rapid.IntRange(0, 4).Draw(t, "stays") == 0
-				check(nil)
-			},
-			"openPrivate": func(t *rapid.T) { m.open(worker(), Key{Owner: 7}, false, 0); check(nil) },
-			"populate": func(t *rapid.T) {
-				w, k := worker(), key()
-				for range rapid.IntRange(1, 8).Draw(t, "n") {
-					c := m.open(w, k, false, 1<<16|1<<48)
-					if rapid.Bool().Draw(t, "complete") {
-						c.proven = true
-						c.node.Prove()
-					}
-					check(m.put(c))
-				}
-			},
-			"periods": func(t *rapid.T) {
-				w := worker()
-				for range rapid.IntRange(2, 4).Draw(t, "n") {
-					m.now = m.now.Add(m.policy.PurgeDelay)
-					check(m.tick(w))
-					check(m.take(w, key(), Any))
-				}
-			},
-			"put":      put,
-			"put2":     put,
-			"take":     func(t *rapid.T) { check(m.take(worker(), key(), need())) },
-			"takeover": func(t *rapid.T) { check(m.takeover(worker(), key(), need())) },
-			"close":    func(t *rapid.T) { m.closed(pick(connUsed), 0); check(nil) },
-			"hangUp": func(t *rapid.T) {
-				c := pick(connIdle)
-				m.shards[c.worker].Remove(&c.node)
-				m.closed(c, 0)
-				check(nil)
-			},
-			"private": func(t *rapid.T) {
-				c := pick(connUsed)
-				m.shards[c.worker].Private(&c.node, 9)
-				c.key.Owner = 9
-				check(nil)
-			},
-			"evict": func(t *rapid.T) {
-				w := worker()
-				idle := m.idle(w)
-				c, ok := m.shards[w].Evict()
-				if ok != (len(idle) > 0) || ok && c != idle[0] {
-					t.Fatal("not the oldest was evicted")
-				}
-				if ok {
-					m.closed(c, Evicted)
-				}
-				check(nil)
-			},
-			"hint": func(t *rapid.T) { pick(connUsed).node.Recycle.Hint([]byte("timeout=5")) },
-			"wait": func(t *rapid.T) {
-				m.now = m.now.Add(time.Duration(rapid.IntRange(0, 6000).Draw(t, "ms")) * time.Millisecond)
-			},
-			"tick": func(t *rapid.T) { check(m.tick(worker())) },
-			"warm": func(t *rapid.T) {
-				w := worker()
-				for {
-					open := m.shared.Open()
-					ok, next := m.shards[w].ReserveWarm(m.now)
-					if !ok {
-						if m.policy.WarmConn > 0 && !next.After(m.now) {
-							t.Fatal("asked to ask again at once")
-						}
-						break
-					}
-					if open >= m.policy.WarmConn {
-						t.Fatalf("one more to keep warm with %d open of %d", open, m.policy.WarmConn)
-					}
-					m.open(w, Key{}, true, 0)
-				}
-				check(nil)
-			},
-			"reload": func(t *rapid.T) {
-				p := drawPolicy(t)
-				m.policy = &p
-				m.shared.Apply(&p)
-				for _, s := range m.shards {
-					s.SetPolicy(&p, m.closed)
-				}
-				check(nil)
-			},
-		})
+		m := modelRun{newShardModel(drawPolicy(t)), t}
+		actions := m.connActions()
+		maps.Copy(actions, m.poolActions())
+		t.Repeat(actions)
 		for _, s := range m.shards {
 			s.Drain(m.closed)
 		}
-		check(nil)
+		m.check(nil)
 		if n := len(m.with(connIdle)); n > 0 {
 			t.Fatalf("%d idle after the drain", n)
 		}

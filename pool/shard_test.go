@@ -231,76 +231,103 @@ func TestEmptyKeysAreForgotten(t *testing.T) {
 	}
 }
 
-// TestWarm: the workers together open what is missing, a few at a time; losses are made good, failures wait.
-func TestWarm(t *testing.T) {
-	p := &Policy{MaxConn: -1, WarmConn: 10}
-	shared, now := NewShared(p, 3), mono.Time(time.Hour)
-	var shards []*Shard[*conn]
-	for w := range 3 {
-		shards = append(shards, New[*conn](p, shared, w))
+// warmer is workers that keep one server warm.
+type warmer struct {
+	t       *testing.T
+	shared  *Shared
+	shards  []*Shard[*conn]
+	now     mono.Time
+	pending []*conn
+}
+
+func newWarmer(t *testing.T, workers, warm int) *warmer {
+	p := &Policy{MaxConn: -1, WarmConn: warm}
+	r := &warmer{t: t, shared: NewShared(p, workers), now: mono.Time(time.Hour)}
+	for w := range workers {
+		r.shards = append(r.shards, New[*conn](p, r.shared, w))
 	}
-	var pending, open []*conn
-	round := func() (asked int) {
-		for w, s := range shards {
-			for {
-				ok, next := s.ReserveWarm(now)
-				if !ok {
-					if !next.After(now) {
-						t.Fatal("asked to ask again at once")
-					}
-					break
+	return r
+}
+
+// round lets every worker begin as many connects as it may, and returns how many those are.
+func (r *warmer) round() (begun int) {
+	for w, s := range r.shards {
+		for {
+			ok, next := s.ReserveWarm(r.now)
+			if !ok {
+				if !next.After(r.now) {
+					r.t.Fatal("asked to ask again at once")
 				}
-				asked++
-				c := &conn{worker: w}
-				c.node.Init(c, Key{})
-				s.Connecting(&c.node, true)
-				pending = append(pending, c)
+				break
 			}
-		}
-		now = now.Add(2 * time.Second)
-		return asked
-	}
-	for want := range []int{4, 4, 2, 0} {
-		asked := round()
-		if want := []int{4, 4, 2, 0}[want]; asked != want {
-			t.Fatalf("%d connects at once, want %d", asked, want)
-		}
-		if again := round(); len(pending) == warmingMax && again != 0 {
-			t.Fatalf("%d more while %d are under way", again, len(pending))
-		}
-		for _, c := range pending {
-			shards[c.worker].Established(&c.node)
-		}
-		open, pending = append(open, pending...), nil
-		if want == 2 {
-			break
+			begun++
+			c := &conn{worker: w}
+			c.node.Init(c, Key{})
+			s.Connecting(&c.node, true)
+			r.pending = append(r.pending, c)
 		}
 	}
-	perWorker := [3]int{}
-	for _, c := range open {
-		perWorker[c.worker]++
+	r.now = r.now.Add(2 * time.Second)
+	return begun
+}
+
+// established ends the connects under way well.
+func (r *warmer) established() (cs []*conn) {
+	for _, c := range r.pending {
+		r.shards[c.worker].Established(&c.node)
+	}
+	cs, r.pending = r.pending, nil
+	return cs
+}
+
+// TestWarm: the workers together open what is missing, a few at a time, each its share.
+func TestWarm(t *testing.T) {
+	r := newWarmer(t, 3, 10)
+	var perWorker [3]int
+	for i, want := range []int{4, 4, 2, 0} {
+		if begun := r.round(); begun != want {
+			t.Fatalf("round %d: %d connects begun, want %d", i, begun, want)
+		}
+		if again := r.round(); again != 0 {
+			t.Fatalf("round %d: %d more begun while those are under way", i, again)
+		}
+		for _, c := range r.established() {
+			perWorker[c.worker]++
+		}
 	}
 	if perWorker != [3]int{4, 3, 3} {
 		t.Errorf("opened %v, want their shares", perWorker)
 	}
-	shards[1].Closed(&open[len(open)-1].node, now)
-	if round()+round() != 1 || shared.Open() != 10 {
-		t.Errorf("a loss was not made good: %d open", shared.Open())
+}
+
+// TestWarmRestored: a loss is made good, but not at once after a connect has failed.
+func TestWarmRestored(t *testing.T) {
+	r := newWarmer(t, 1, 3)
+	r.round()
+	lost, s := r.established()[0], r.shards[0]
+	s.Closed(&lost.node, r.now)
+	if r.round() != 1 || r.shared.Open() != 3 {
+		t.Fatalf("a loss was not made good: %d open", r.shared.Open())
 	}
-	lost := pending[0]
-	shards[lost.worker].Closed(&lost.node, now) // the connect failed
-	if ok, _ := shards[lost.worker].ReserveWarm(now); ok {
+	s.Closed(&r.pending[0].node, r.now) // the connect failed
+	if ok, _ := s.ReserveWarm(r.now); ok {
 		t.Error("tried again at once after a failure")
 	}
-	if shared.warming.Load() != 0 {
-		t.Errorf("%d under way, want none", shared.warming.Load())
+	if n := r.shared.warming.Load(); n != 0 {
+		t.Errorf("%d under way, want none", n)
 	}
-	if ok, _ := shards[lost.worker].ReserveWarm(now.Add(time.Minute)); !ok {
+	if ok, _ := s.ReserveWarm(r.now.Add(time.Minute)); !ok {
 		t.Error("not tried again after the delay")
 	}
-	shards[lost.worker].UnreserveWarm(now)
-	if shared.Open() != 9 || shared.warming.Load() != 0 {
-		t.Errorf("%d open and %d under way after taking it back", shared.Open(), shared.warming.Load())
+	s.UnreserveWarm(r.now)
+	if r.shared.Open() != 2 || r.shared.warming.Load() != 0 {
+		t.Errorf("%d open and %d under way after taking it back", r.shared.Open(), r.shared.warming.Load())
+	}
+	r.shared.Backoff.SetMax(1)
+	later := r.now.Add(time.Hour)
+	r.shared.Backoff.Failure(later, 0)
+	if ok, next := s.ReserveWarm(later); ok || !next.After(r.shared.Backoff.Until()) {
+		t.Error("tried although the server is backed off")
 	}
 }
 

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -186,124 +187,176 @@ func (m *queueModel) sums() error {
 	return nil
 }
 
+// queueRun draws what happens to a queueModel.
+type queueRun struct {
+	*queueModel
+	t *rapid.T
+}
+
+var drawMax = rapid.IntRange(0, 4)
+
+func (m queueRun) check(err error) {
+	if err == nil {
+		err = m.look()
+	}
+	if err == nil {
+		err = m.sums()
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m queueRun) pick(from []*modelWaiter) int {
+	if len(from) == 0 {
+		m.t.Skip("nobody")
+	}
+	return rapid.IntRange(0, len(from)-1).Draw(m.t, "who")
+}
+
+func (m queueRun) drawJoin(t *rapid.T) {
+	worker, queue := rapid.IntRange(0, modelWorkers-1).Draw(t, "worker"), rapid.IntRange(0, 2).Draw(t, "queue")
+	deadline := m.now + mono.Time(rapid.IntRange(-1, 20).Draw(t, "patience"))
+	if rapid.Bool().Draw(t, "patient") {
+		deadline = 0
+	}
+	m.check(m.join(worker, queue, deadline))
+}
+
+// waiterActions are what waiters do.
+func (m queueRun) waiterActions() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"join": m.drawJoin,
+		"joinMany": func(t *rapid.T) { // more than a lane has places
+			worker, queue := rapid.IntRange(0, modelWorkers-1).Draw(t, "worker"), rapid.IntRange(0, 2).Draw(t, "queue")
+			for range rapid.IntRange(1, 2*lanePlaces).Draw(t, "n") {
+				m.check(m.join(worker, queue, 0))
+			}
+		},
+		"leave": func(t *rapid.T) {
+			i := m.pick(m.all)
+			w := m.all[i]
+			m.all = slices.Delete(m.all, i, i+1)
+			m.line(w).Leave(&w.Waiter)
+			m.check(nil)
+		},
+		"leaveNewest": func(t *rapid.T) {
+			m.pick(m.all)
+			for range rapid.IntRange(1, len(m.all)).Draw(t, "n") {
+				w := m.all[len(m.all)-1]
+				m.all = m.all[:len(m.all)-1]
+				m.line(w).Leave(&w.Waiter)
+				m.check(nil)
+			}
+		},
+	}
+}
+
+// tokenActions are what happens to tokens, counts and time.
+func (m queueRun) tokenActions() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"acquire": func(t *rapid.T) {
+			c := m.counts[rapid.IntRange(0, 1).Draw(t, "count")]
+			if !c.TryAcquire() {
+				return
+			}
+			m.held = append(m.held, &modelWaiter{Waiter: Waiter{got: c}})
+			for _, v := range m.all {
+				if v.granted == nil && v.wants(m.queueModel, c) {
+					t.Fatalf("a newcomer got a token that waiter %d wants", v.Since())
+				}
+			}
+			m.check(nil)
+		},
+		"detach": func(t *rapid.T) { // and attach again: a server that leaves its backend for a while
+			i := rapid.IntRange(0, 1).Draw(t, "count")
+			q := m.queues[rapid.SampledFrom([]int{i, 2}).Draw(t, "queue")]
+			if slices.Contains(*q.counts.Load(), m.counts[i]) {
+				q.Remove(m.counts[i])
+			} else {
+				q.Add(m.counts[i])
+			}
+			m.check(nil)
+		},
+		"release": func(t *rapid.T) {
+			i := m.pick(m.held)
+			w := m.held[i]
+			m.held = slices.Delete(m.held, i, i+1)
+			w.Count().Release()
+			m.check(nil)
+		},
+		"releaseAll": func(t *rapid.T) {
+			held := m.held
+			m.held = nil
+			for i, w := range held {
+				m.held = held[i+1:]
+				w.Count().Release()
+				m.check(nil)
+			}
+		},
+		"expire": func(t *rapid.T) {
+			m.now += mono.Time(rapid.IntRange(0, 10).Draw(t, "pass"))
+			worker := rapid.IntRange(0, modelWorkers-1).Draw(t, "worker")
+			for _, q := range m.queues {
+				q.Line(worker).Expire(m.now, func(w *Waiter) {
+					i := slices.IndexFunc(m.all, func(v *modelWaiter) bool { return &v.Waiter == w })
+					if m.all[i].granted != nil || w.deadline > m.now {
+						t.Fatalf("waiter %d expired although granted or in time", w.Since())
+					}
+					m.all = slices.Delete(m.all, i, i+1)
+				})
+			}
+			for _, w := range m.all {
+				if w.worker == worker && w.granted == nil && w.deadline <= m.now && m.look() == nil && w.granted == nil {
+					t.Fatalf("waiter %d should have expired", w.Since())
+				}
+			}
+			m.check(nil)
+		},
+		"setMax": func(t *rapid.T) {
+			m.counts[rapid.IntRange(0, 1).Draw(t, "count")].SetMax(drawMax.Draw(t, "max"))
+			m.check(nil)
+		},
+		"run":   func(t *rapid.T) { m.check(m.run()) },
+		"again": m.drawJoin,
+	}
+}
+
 func TestQueueModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		number := rapid.IntRange(0, 4)
-		m := newQueueModel(rapid.SampledFrom([]int{0, 5, 200}).Draw(t, "depth"), number.Draw(t, "max0"), number.Draw(t, "max1"))
-		check := func(err error) {
-			if err == nil {
-				err = m.look()
-			}
-			if err == nil {
-				err = m.sums()
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		join := func(t *rapid.T) {
-			worker, queue := rapid.IntRange(0, modelWorkers-1).Draw(t, "worker"), rapid.IntRange(0, 2).Draw(t, "queue")
-			deadline := m.now + mono.Time(rapid.IntRange(-1, 20).Draw(t, "patience"))
-			if rapid.Bool().Draw(t, "patient") {
-				deadline = 0
-			}
-			check(m.join(worker, queue, deadline))
-		}
-		pick := func(t *rapid.T, from []*modelWaiter) int {
-			if len(from) == 0 {
-				t.Skip("nobody")
-			}
-			return rapid.IntRange(0, len(from)-1).Draw(t, "who")
-		}
-		t.Repeat(map[string]func(*rapid.T){
-			"join": join,
-			"joinMany": func(t *rapid.T) { // more than a lane has places
-				worker, queue := rapid.IntRange(0, modelWorkers-1).Draw(t, "worker"), rapid.IntRange(0, 2).Draw(t, "queue")
-				for range rapid.IntRange(1, 2*lanePlaces).Draw(t, "n") {
-					check(m.join(worker, queue, 0))
-				}
-			},
-			"leave": func(t *rapid.T) {
-				i := pick(t, m.all)
-				w := m.all[i]
-				m.all = slices.Delete(m.all, i, i+1)
-				m.line(w).Leave(&w.Waiter)
-				check(nil)
-			},
-			"leaveNewest": func(t *rapid.T) {
-				pick(t, m.all)
-				for range rapid.IntRange(1, len(m.all)).Draw(t, "n") {
-					w := m.all[len(m.all)-1]
-					m.all = m.all[:len(m.all)-1]
-					m.line(w).Leave(&w.Waiter)
-					check(nil)
-				}
-			},
-			"acquire": func(t *rapid.T) {
-				c := m.counts[rapid.IntRange(0, 1).Draw(t, "count")]
-				if !c.TryAcquire() {
-					return
-				}
-				m.held = append(m.held, &modelWaiter{Waiter: Waiter{got: c}})
-				for _, v := range m.all {
-					if v.granted == nil && v.wants(m, c) {
-						t.Fatalf("a newcomer got a token that waiter %d wants", v.Since())
-					}
-				}
-				check(nil)
-			},
-			"detach": func(t *rapid.T) { // and attach again: a server that leaves its backend for a while
-				i := rapid.IntRange(0, 1).Draw(t, "count")
-				q := m.queues[rapid.SampledFrom([]int{i, 2}).Draw(t, "queue")]
-				if slices.Contains(*q.counts.Load(), m.counts[i]) {
-					q.Remove(m.counts[i])
-				} else {
-					q.Add(m.counts[i])
-				}
-				check(nil)
-			},
-			"release": func(t *rapid.T) {
-				i := pick(t, m.held)
-				w := m.held[i]
-				m.held = slices.Delete(m.held, i, i+1)
-				w.Count().Release()
-				check(nil)
-			},
-			"releaseAll": func(t *rapid.T) {
-				held := m.held
-				m.held = nil
-				for i, w := range held {
-					m.held = held[i+1:]
-					w.Count().Release()
-					check(nil)
-				}
-			},
-			"expire": func(t *rapid.T) {
-				m.now += mono.Time(rapid.IntRange(0, 10).Draw(t, "pass"))
-				worker := rapid.IntRange(0, modelWorkers-1).Draw(t, "worker")
-				for _, q := range m.queues {
-					q.Line(worker).Expire(m.now, func(w *Waiter) {
-						i := slices.IndexFunc(m.all, func(v *modelWaiter) bool { return &v.Waiter == w })
-						if m.all[i].granted != nil || w.deadline > m.now {
-							t.Fatalf("waiter %d expired although granted or in time", w.Since())
-						}
-						m.all = slices.Delete(m.all, i, i+1)
-					})
-				}
-				for _, w := range m.all {
-					if w.worker == worker && w.granted == nil && w.deadline <= m.now && m.look() == nil && w.granted == nil {
-						t.Fatalf("waiter %d should have expired", w.Since())
-					}
-				}
-				check(nil)
-			},
-			"setMax": func(t *rapid.T) {
-				m.counts[rapid.IntRange(0, 1).Draw(t, "count")].SetMax(number.Draw(t, "max"))
-				check(nil)
-			},
-			"run":   func(t *rapid.T) { check(m.run()) },
-			"again": join,
-		})
-		check(m.run())
+		depth := rapid.SampledFrom([]int{0, 5, 200}).Draw(t, "depth")
+		m := queueRun{newQueueModel(depth, drawMax.Draw(t, "max0"), drawMax.Draw(t, "max1")), t}
+		actions := m.waiterActions()
+		maps.Copy(actions, m.tokenActions())
+		t.Repeat(actions)
+		m.check(m.run())
 	})
+}
+
+// TestRemoveUnblocks: a waiter without a place, in the queue that two servers share, keeps a token of the second one from a
+// newer waiter. It must not when the second server leaves that queue.
+func TestRemoveUnblocks(t *testing.T) {
+	m := newQueueModel(0, lanePlaces, 1)
+	for range lanePlaces {
+		m.counts[0].TryAcquire()
+	}
+	m.counts[1].TryAcquire()
+	for range lanePlaces + 1 {
+		if err := m.join(0, 2, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.join(1, 1, 0); err != nil {
+		t.Fatal(err)
+	}
+	m.counts[0].ReleaseN(lanePlaces) // all places of worker 0 are granted, and it has not looked yet
+	m.counts[1].Release()
+	newer := m.all[len(m.all)-1]
+	if err := m.look(); err != nil || newer.granted != nil {
+		t.Fatalf("overtaken: %v, %v", err, newer.granted)
+	}
+	m.queues[2].Remove(m.counts[1])
+	if err := m.look(); err != nil || newer.granted != m.counts[1] {
+		t.Errorf("after the server has left the shared queue: %v, granted %v", err, newer.granted)
+	}
 }

@@ -24,11 +24,6 @@ func TestQueueNoLostWakeup(t *testing.T) {
 			runtime.Gosched()
 		}
 	}
-	serve := func(line *Line, worker int) {
-		if woken[worker].Swap(false) {
-			line.Granted(func(w *Waiter) {})
-		}
-	}
 	var wg sync.WaitGroup
 	wg.Go(func() { // the passer-by: makes others wait for a moment
 		for round := int64(1); round <= rounds; round++ {
@@ -66,7 +61,9 @@ func TestQueueNoLostWakeup(t *testing.T) {
 			runtime.Gosched()
 		}
 		if joined == Queued {
-			serve(line, 0)
+			if woken[0].Swap(false) {
+				line.Granted(func(*Waiter) {})
+			}
 			if ws[0].Waits() {
 				t.Fatalf("round %d: waits although %d of 1 tokens are out", round, c.Current())
 			}
