@@ -3,10 +3,8 @@ package load
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -208,22 +206,8 @@ func (r *h3run) arrivals(ctx context.Context) {
 	}
 }
 
-func (r *h3run) usage() (map[string]measure.Usage, error) {
-	all := map[string]measure.Usage{}
-	for name, pid := range r.job.Watch {
-		u, err := measure.ReadUsage(pid)
-		if err != nil {
-			return nil, errors.New(name + " is gone: " + err.Error())
-		}
-		all[name] = u
-	}
-	u, err := measure.ReadUsage(os.Getpid())
-	all["load"] = u
-	return all, err
-}
-
 func (r *h3run) open() (map[string]measure.Usage, error) {
-	used, err := r.usage()
+	used, err := r.job.usage()
 	if r.hooks.Measuring != nil {
 		r.hooks.Measuring()
 	}
@@ -237,7 +221,7 @@ func (r *h3run) close(before map[string]measure.Usage) error {
 	now := epoll.Now()
 	r.end.Store(now)
 	r.phase.Store(int32(finishing))
-	after, err := r.usage()
+	after, err := r.job.usage()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.result.Elapsed = time.Duration(now - r.begin.Load())

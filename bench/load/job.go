@@ -129,7 +129,7 @@ type Result struct {
 	Lag        measure.Histogram `json:"lag"`                  // open loop: from due to sent, when a connection was free
 	Timeline   []int64           `json:"timeline"`             // completed per TimelineStep
 
-	Used    map[string]measure.Usage `json:"used"` // CPU time in the window, by name of Watch; "load" is the generator
+	Used    map[string]measure.Usage `json:"used"` // CPU time in the window, by name of Watch; also "load" and "machine"
 	TLSInfo *TLSInfo                 `json:"tls_info,omitempty"`
 }
 

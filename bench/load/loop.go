@@ -2,7 +2,6 @@ package load
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -336,18 +335,27 @@ func (l *loop) takeUsage() {
 	}
 }
 
-// usage reads the CPU time of everything that is watched, and our own.
+// usage reads the CPU time of everything that is watched.
 func (l *loop) usage() map[string]measure.Usage {
-	all := map[string]measure.Usage{}
-	for name, pid := range l.job.Watch {
-		u, err := measure.ReadUsage(pid)
-		if err != nil {
-			l.fault = errors.New(name + " is gone: " + err.Error())
+	all, err := l.job.usage()
+	if err != nil {
+		l.fault = err
+	}
+	return all
+}
+
+// usage reads the CPU time of everything that is watched, our own ("load") and the machine's ("machine").
+func (j *Job) usage() (all map[string]measure.Usage, err error) {
+	all = map[string]measure.Usage{"machine": {CPU: measure.MachineBusy()}}
+	for name, pid := range j.Watch {
+		u, readErr := measure.ReadUsage(pid)
+		if readErr != nil {
+			err = fmt.Errorf("%s is gone: %w", name, readErr)
 		}
 		all[name] = u
 	}
 	all["load"], _ = measure.ReadUsage(os.Getpid())
-	return all
+	return all, err
 }
 
 func (l *loop) noteTLS(s tls.ConnectionState) {

@@ -22,6 +22,7 @@ func TestParseStat(t *testing.T) {
 }
 
 func TestUsageGrowsWithWork(t *testing.T) {
+	machine := MachineBusy()
 	before, err := ReadUsage(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
@@ -33,6 +34,9 @@ func TestUsageGrowsWithWork(t *testing.T) {
 	after, _ := ReadUsage(os.Getpid())
 	if got := after.Sub(before); got.CPU < 30*time.Millisecond || got.User+got.Kernel != got.CPU {
 		t.Errorf("after 30 ms of work: %+v", got)
+	}
+	if got := MachineBusy() - machine; got <= 0 || got > time.Minute {
+		t.Errorf("the machine was busy for %v", got)
 	}
 	if _, err := ReadUsage(1 << 30); err == nil {
 		t.Error("a process that cannot exist has used CPU time")

@@ -103,7 +103,9 @@ func (b *Bench) load(ctx context.Context, c *cell) error {
 	if !c.clean(j, r) {
 		return nil
 	}
-	c.cost(j, r)
+	if !c.cost(j, r) {
+		return nil
+	}
 	c.row.Add("rss_mib", float64(measure.Resident(c.run.PID))/float64(mib))
 	if c.s.latency {
 		if err := b.latency(ctx, c, r.PerSecond()*loadFraction); err != nil {
@@ -132,12 +134,12 @@ func (b *Bench) latency(ctx context.Context, c *cell, rate float64) error {
 	return nil
 }
 
-// cost adds what a closed loop tells: CPU time a request, throughput, and who was busy.
-func (c *cell) cost(j *load.Job, r *load.Result) {
+// cost adds what a closed loop tells: CPU time a request, throughput, and who was busy. False: there is nothing to tell.
+func (c *cell) cost(j *load.Job, r *load.Result) bool {
 	worth, proxy := r.Worth(j), r.Used["proxy"]
 	if worth == 0 {
 		c.row.Fail("nothing was completed")
-		return
+		return false
 	}
 	c.row.Add("cpu_us", micros(proxy.CPU)/worth)
 	c.row.Add("cpu_user_us", micros(proxy.User)/worth)
@@ -147,14 +149,27 @@ func (c *cell) cost(j *load.Job, r *load.Result) {
 		c.row.Add("cpu_s_gib", proxy.CPU.Seconds()/(worth*float64(size)/float64(1<<30)))
 		c.row.Add("mib_s", worth*float64(size)/float64(mib)/r.Elapsed.Seconds())
 	}
-	busy := func(d time.Duration) float64 { return 100 * d.Seconds() / r.Elapsed.Seconds() }
-	c.row.Add("proxy_busy", busy(proxy.CPU))
-	c.row.Add("load_busy", busy(r.Used["load"].CPU+r.Used["origin"].CPU))
-	if busy(proxy.CPU) < 90 && busy(r.Used["load"].CPU+r.Used["origin"].CPU) > 90 {
-		c.row.Note("throughput is limited by load generator and origin, not by the contender")
-	}
 	if r.TLSInfo != nil {
 		c.row.TLS = fmt.Sprintf("%s, %s, %s, ALPN %s", r.TLSInfo.Version, r.TLSInfo.Cipher, r.TLSInfo.Curve, r.TLSInfo.ALPN)
+	}
+	c.busy(r)
+	return true
+}
+
+// busy adds who used the CPUs, and notes when a figure is not what it seems.
+func (c *cell) busy(r *load.Result) {
+	percent := func(d time.Duration) float64 { return 100 * d.Seconds() / r.Elapsed.Seconds() }
+	proxy, ours := percent(r.Used["proxy"].CPU), percent(r.Used["load"].CPU+r.Used["origin"].CPU)
+	others := max(0, percent(r.Used["machine"].CPU)-proxy-ours)
+	c.row.Add("proxy_busy", proxy)
+	c.row.Add("load_busy", ours)
+	c.row.Add("others_busy", others)
+	switch {
+	case others > report.OthersMax:
+		c.row.Note(fmt.Sprintf("round %d: other processes used %.0f %% of a CPU meanwhile: the figures are disturbed", c.round+1,
+			others))
+	case proxy < 90 && ours > 90:
+		c.row.Note("throughput is limited by load generator and origin, not by the contender")
 	}
 }
 

@@ -56,6 +56,9 @@ func measureAll(ctx context.Context, args []string, quick bool) error {
 	}
 	rep.WriteRatios(os.Stdout)
 	fmt.Printf("\n%.0f s. Report: %s\n", rep.Took, path)
+	if n, all := rep.Disturbed(); n > 0 {
+		fmt.Printf("The machine was not quiet: other processes disturbed %d of %d rows.\n", n, all)
+	}
 	if rep.Failed() {
 		fmt.Println("Some rows FAILED; see above.")
 		return exitError(exitFailed)
