@@ -137,7 +137,8 @@ func ahead(due, at uint64) int64 {
 }
 
 // Return gives up a pass that Reserve granted for later. The last one reserved is there to be had again; an earlier one is
-// lost, since those behind it were told their time.
+// lost, since those behind it were told their time. So is one from before a SetRate, unless the instants happen to agree;
+// then the bucket is off once, by the difference of the two intervals.
 func (r *Rate) Return(pass mono.Time) {
 	p := r.plan.Load()
 	if p == nil {

@@ -207,6 +207,37 @@ func TestRateReserve(t *testing.T) {
 	}
 }
 
+// TestRateReturn: only the pass reserved last is there to be had again, and only at the rate that it was reserved at.
+func TestRateReturn(t *testing.T) {
+	const ms = time.Millisecond
+	now := mono.Time(time.Hour)
+	reserved := func() *Rate { // at 0, 0, 50 and 100 ms
+		r := new(Rate)
+		r.SetRate(20)
+		for range 4 {
+			r.Reserve(now, time.Second)
+		}
+		return r
+	}
+	next := func(r *Rate) time.Duration {
+		at, _ := r.Reserve(now, time.Minute)
+		return at.Sub(now)
+	}
+	r := reserved()
+	if r.Return(now.Add(50 * ms)); next(r) != 150*ms {
+		t.Error("a pass that was not the last made another one pass twice")
+	}
+	r = reserved()
+	if r.Return(now.Add(100 * ms)); next(r) != 100*ms {
+		t.Error("the last pass cannot be had again")
+	}
+	r = reserved() // due is 200 ms ahead
+	r.SetRate(7)
+	if r.Return(now.Add(100 * ms)); next(r) != 200*ms {
+		t.Error("more was given back than was taken")
+	}
+}
+
 // TestRateReserveConcurrent: whoever reserves, every pass is another one and the rate is kept.
 func TestRateReserveConcurrent(t *testing.T) {
 	const n, goroutines, rounds = 977, 8, 2000
