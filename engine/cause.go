@@ -94,6 +94,7 @@ var (
 	causeTargetTooLong   = newCause("uri-too-long", 414, "http_request_error", retryNever, blameClient)
 	causeExpectation     = newCause("expectation-failed", 417, "http_request_error", retryNever, blameClient)
 	causeMisdirected     = newCause("misdirected", 421, "http_request_error", retryNever, blameClient)
+	causeTooEarly        = newCause("too-early", 425, "http_request_error", retryNever, blameClient)
 	causeHeadTooLarge    = newCause("head-too-large", 431, "http_request_error", retryNever, blameClient)
 	causeMethodNotServed = newCause("unknown-method", 501, "http_request_error", retryNever, blameClient)
 	causeUnknownCoding   = newCause("unknown-coding", 501, "http_request_error", retryNever, blameClient)

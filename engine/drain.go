@@ -35,6 +35,10 @@ func (s *session) goAway(spread time.Duration) {
 		s.h2.goAway()
 		return
 	}
+	if s.h3 != nil {
+		s.h3.goAway()
+		return
+	}
 	if s.stage != stageServing || s.h1.state != h1Idle {
 		return
 	}
@@ -108,6 +112,9 @@ func (c *backConn) isIdle() bool {
 func (s *session) shut() {
 	if s.h2 != nil {
 		s.h2.abortAll(causeDraining)
+	}
+	if s.h3 != nil {
+		s.h3.shut()
 	}
 	s.h1.onShut()
 	s.close(false)

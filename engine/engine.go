@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/h3"
 	"weir/internal/buf"
 	"weir/internal/config"
 	"weir/internal/limit"
@@ -37,17 +38,18 @@ type Options struct {
 // Engine is the running proxy: its workers, and the control plane's view of them. Its methods may be called from any
 // goroutine.
 type Engine struct {
-	log     *slog.Logger
-	version string
-	started time.Time
-	files   int
-	memory  int64
-	access  *accessLog
-	shared  *shared
-	running sync.WaitGroup
-	stop    sync.Once
-	checks  *checker
-	tickets *tlsio.TicketStore
+	log      *slog.Logger
+	version  string
+	started  time.Time
+	files    int
+	memory   int64
+	access   *accessLog
+	shared   *shared
+	running  sync.WaitGroup
+	stop     sync.Once
+	checks   *checker
+	tickets  *tlsio.TicketStore
+	h3Secret *h3.Secret // nil: HTTP/3 was never spoken
 
 	mu         sync.Mutex // everything below; never taken by a worker
 	cfg        *config.Config
@@ -213,6 +215,7 @@ func (e *Engine) commit(p *plan) {
 	e.generation++
 	p.generation = e.generation
 	e.onWorkers(func(w *worker) { w.apply(p) })
+	e.commitH3(p, e.plan)
 	e.cfg, e.plan, e.reloaded, e.live = p.cfg, p, time.Now(), map[string]*config.Limits{}
 }
 
@@ -244,6 +247,7 @@ func (e *Engine) Drain(ctx context.Context) error {
 	e.mu.Unlock()
 	if !already {
 		e.checks.stop()
+		e.drainH3()
 		e.onWorkers(func(w *worker) { w.drain(hard) })
 	}
 	var over <-chan time.Time
@@ -279,6 +283,7 @@ func (e *Engine) Stop() {
 			w.mail.Post(do(func(w *worker) { w.stopped = true }))
 		}
 		e.running.Wait()
+		e.stopH3()
 		if e.access != nil {
 			e.access.close()
 		}

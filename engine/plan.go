@@ -25,6 +25,7 @@ type plan struct {
 	backends   map[string]*planBackend
 	sockets    map[netip.AddrPort]*sockets
 	binds      []planBind
+	h3         []*planH3
 }
 
 // planFrontend is what the workers share about a frontend.
@@ -101,6 +102,7 @@ func (p *plan) closeOpened(e *Engine) {
 			e.closeSockets(s)
 		}
 	}
+	p.closeH3()
 }
 
 func (e *Engine) closeSockets(s *sockets) {
@@ -171,6 +173,11 @@ func (e *Engine) prepareFrontend(p *plan, f *config.Frontend) error {
 			return err
 		}
 		p.binds = append(p.binds, planBind{frontend: f, bind: b, sockets: s})
+		if b.H3 {
+			if err := e.prepareH3(p, pf, f, b); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -214,6 +221,7 @@ func (w *worker) apply(p *plan) {
 		w.view.frontends = append(w.view.frontends, w.applyFrontend(p, f, &old))
 	}
 	w.applyListeners(p, &old)
+	w.applyH3(p)
 	for _, fe := range old.frontends {
 		if !slices.Contains(w.view.frontends, fe) {
 			w.retireFrontend(fe)

@@ -12,8 +12,8 @@ import (
 	"weir/netio"
 )
 
-// session is one client connection over TCP: its transport, what is known of the client, and the mux of the protocol that
-// it speaks. It is at most one worker's for its whole life.
+// session is one client connection: its transport, what is known of the client, and the mux of the protocol that it speaks.
+// It is one worker's for its whole life. One over QUIC begins where it serves, and has no descriptor (front_h3.go).
 //
 //	accepted ──► admission ──► proxyHeader ──► handshake ──► (h1 | h2) ──► linger ──► closed
 //	        └────────┴──────────────┴────── what the listener does not ask for is skipped
@@ -32,6 +32,7 @@ type session struct {
 
 	h1 frontH1
 	h2 *frontH2
+	h3 *frontH3
 
 	gates  gates
 	hold   sessionHold
@@ -108,6 +109,8 @@ func (s *session) onTimeout() {
 		s.close(false)
 	case s.h2 != nil:
 		s.h2.onTimeout()
+	case s.h3 != nil:
+		s.h3.onTimeout()
 	default:
 		s.h1.onTimeout(s)
 	}
@@ -184,7 +187,11 @@ func (s *session) close(abort bool) {
 		return
 	}
 	s.stage = stageClosed
-	s.conn.close(abort)
+	if s.h3 != nil {
+		s.h3.closeTransport()
+	} else {
+		s.conn.close(abort)
+	}
 	s.fe.cells.Conns[s.proto]--
 	for _, c := range s.hold.private {
 		c.sessionEnded()
@@ -232,6 +239,9 @@ func (s *session) row() stats.Session {
 	if s.h2 != nil {
 		r.InFlight = int64(s.h2.live)
 	}
+	if s.h3 != nil {
+		r.InFlight = int64(s.h3.live)
+	}
 	return r
 }
 
@@ -244,10 +254,9 @@ func (s *session) stateWord() string {
 		return "handshake"
 	case s.stage == stageLinger:
 		return "draining"
-	case s.h2 != nil:
-		if s.h2.live > 0 {
-			return "request"
-		}
+	case s.h2 != nil && s.h2.live > 0, s.h3 != nil && s.h3.live > 0:
+		return "request"
+	case s.h2 != nil || s.h3 != nil:
 		return "idle"
 	}
 	return s.h1.stateWord()

@@ -22,6 +22,7 @@ type view struct {
 	frontends  []*frontend
 	backends   []*backend
 	listeners  []*listener
+	h3         []*h3Listener
 	global     *limit.Attachment
 	queues     clientQueues // of the process
 }

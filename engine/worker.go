@@ -59,6 +59,7 @@ type worker struct {
 	draining      bool
 	listenersMade uint32
 	date          dateText
+	h3            h3Side
 	names         map[string]string
 	stopped       bool
 }
@@ -94,6 +95,7 @@ func (w *worker) turn() {
 	w.wheel.Advance(w.now, w.fire)
 	w.resume()
 	w.flush()
+	w.flushH3()
 	w.line.handOver()
 	if n > 0 {
 		w.stats.Loop.Seconds.Observe(int64(w.k.Now().Sub(start)))

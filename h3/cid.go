@@ -22,9 +22,11 @@ const (
 	idBytes     = 10
 	idTagAt     = 1
 	idRandomAt  = 3
-	workersMax  = 256 // workers that a byte can name
 	randomBytes = 512 // fetched at once
 )
+
+// WorkersMax is how many workers an endpoint can have: as many as a byte of a connection ID can name.
+const WorkersMax = 256
 
 // idMaker makes the connection IDs of one worker's transport. QUIC calls it from several goroutines.
 type idMaker struct {
@@ -52,7 +54,7 @@ func (m *idMaker) ConnectionIDLen() int { return idBytes }
 
 // workerByte is one of the bytes that are worker modulo workers; which one, random decides.
 func workerByte(random byte, worker, workers int) byte {
-	turns := (workersMax - worker + workers - 1) / workers // how many such bytes there are
+	turns := (WorkersMax - worker + workers - 1) / workers // how many such bytes there are
 	return byte(worker + int(random)%turns*workers)
 }
 
@@ -69,7 +71,7 @@ func (m *idMaker) random(b []byte) {
 
 // checkWorkers panics for a number of workers that a byte cannot name.
 func checkWorkers(n int) {
-	if n < 1 || n > workersMax {
+	if n < 1 || n > WorkersMax {
 		panic(fmt.Sprintf("h3: %d workers", n))
 	}
 }

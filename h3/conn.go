@@ -67,6 +67,9 @@ func addrPort(a net.Addr) netip.AddrPort {
 // Peer is the client's address now: it may change (RFC 9000 section 9).
 func (c *Conn) Peer() netip.AddrPort { return addrPort(c.q.RemoteAddr()) }
 
+// Sink is where the connection reports.
+func (c *Conn) Sink() Sink { return c.sink }
+
 // Requests is how many requests the client has sent.
 func (c *Conn) Requests() int64 { return c.count.Load() }
 

@@ -40,8 +40,8 @@ var statusTexts = func() (t [600]string) {
 // head makes the block of a response head. It is valid until the next call.
 func (e *Encoder) head(h *msg.Head) []byte {
 	status := h.Status
-	tunnel := status == 101
-	if tunnel {
+	tunnel := status == 101 || h.Framing == msg.BodyTunnel
+	if status == 101 {
 		status = 200 // RFC 9220 section 3, RFC 8441 section 5
 	}
 	if int(status) >= len(statusTexts) || status < 100 {

@@ -117,6 +117,9 @@ func (e *Endpoint) newPort(worker, workers int, conn net.PacketConn, secret *Sec
 // Addr is the address with the port that was given.
 func (e *Endpoint) Addr() netip.AddrPort { return e.group.addr }
 
+// Workers is how many workers it has.
+func (e *Endpoint) Workers() int { return len(e.ports) }
+
 // Update makes cfg the configuration of the connections that begin from now on.
 func (e *Endpoint) Update(cfg *Config) {
 	cfg.check()
@@ -232,6 +235,15 @@ func (e *Endpoint) Close(code Code) {
 		p.tr.Close()
 	}
 	e.group.close()
+}
+
+// Retire stops taking connections, waits until the last one has ended by itself, and closes everything.
+func (e *Endpoint) Retire() {
+	e.Drain()
+	for _, p := range e.ports {
+		p.done.Wait()
+	}
+	e.Close(NoError)
 }
 
 // Conns is how many connections there are.

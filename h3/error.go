@@ -80,13 +80,17 @@ var (
 	errControl = connError(ExcessiveLoad, "too many control frames")
 )
 
+// Why a request is passed on with a Fault.
+var (
+	ErrHeadTooLarge = streamError(MessageError, "head larger than what is taken")
+	ErrHeadTimeout  = streamError(RequestIncomplete, "the head did not come in time")
+)
+
 // What ends a stream.
 var (
-	errRequestCut  = streamError(RequestIncomplete, "the stream ended before the request's head did")
-	errHeadLarge   = streamError(MessageError, "head larger than what is taken")
-	errHeadTimeout = streamError(RequestIncomplete, "the head did not come in time")
-	errBodyShort   = streamError(MessageError, "less content than content-length says")
-	errBodyLong    = streamError(MessageError, "more content than content-length says")
+	errRequestCut = streamError(RequestIncomplete, "the stream ended before the request's head did")
+	errBodyShort  = streamError(MessageError, "less content than content-length says")
+	errBodyLong   = streamError(MessageError, "more content than content-length says")
 
 	errFieldName      = streamError(MessageError, "field name that is not a lower-case token")
 	errFieldValue     = streamError(MessageError, "control byte or outer white space in a field value")

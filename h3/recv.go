@@ -78,7 +78,7 @@ func (s *Stream) readOn(buf *block, got headRead) {
 		}
 		if got == headWaits {
 			buf.free()
-			s.refuse(errHeadTimeout)
+			s.refuse(ErrHeadTimeout)
 			return
 		}
 	}
@@ -115,7 +115,7 @@ func (s *Stream) readHead(buf *block) (headRead, error) {
 				return headWaits, fault
 			}
 			if ev == reqHeadHuge || sec.large {
-				s.refuse(errHeadLarge)
+				s.refuse(ErrHeadTooLarge)
 				return headFault, nil
 			}
 			buf.data = buf.data[:copy(buf.data, buf.data[used:])]

@@ -246,6 +246,21 @@ func (s *Stream) write(counted int) {
 	s.closeLocked()
 }
 
+// Finish is called when nothing more comes from the worker for this stream. What is missing of the response is reset, what
+// is missing of the request is not read.
+func (s *Stream) Finish() {
+	if !s.Ended {
+		s.StopReading(NoError)
+	}
+	s.send.mu.Lock()
+	open := s.send.state == sendOpen
+	s.send.mu.Unlock()
+	if open {
+		s.unwatch()
+		s.cut(InternalError)
+	}
+}
+
 // cut resets the response. What waits is lost.
 func (s *Stream) cut(code Code) {
 	d := &s.send

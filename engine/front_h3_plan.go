@@ -1,0 +1,198 @@
+package engine
+
+import (
+	"crypto/rand"
+	"net/netip"
+	"runtime"
+	"time"
+
+	"weir/h3"
+	"weir/internal/config"
+	"weir/internal/limit"
+	"weir/netio/tlsio"
+)
+
+// planH3 is an address that HTTP/3 is spoken on. Its endpoint lives as long as some configuration wants the address:
+// what changes reaches the connections that begin afterwards.
+type planH3 struct {
+	frontend *config.Frontend
+	bind     *config.Bind
+	endpoint *h3.Endpoint
+	config   *h3.Config
+	opened   bool // by the plan at hand: closed again if it is refused
+}
+
+// h3Listener is such an address as one worker sees it.
+type h3Listener struct {
+	bind *config.Bind
+	fe   *frontend
+}
+
+// h3Of finds the listener of a connection; nil when its address is not configured any more.
+func (v *view) h3Of(c *h3.Conn) *h3Listener {
+	addr := c.Sink().(*h3Sink).addr
+	for _, l := range v.h3 {
+		if l.bind.Address == addr {
+			return l
+		}
+	}
+	return nil
+}
+
+// h3IdleMargin is how much longer QUIC keeps a silent connection than we do, so that it is our goodbye that ends it.
+const h3IdleMargin = 10 * time.Second
+
+// h3IdleUnlimited stands for a timeout that was switched off: QUIC has to forget clients that have vanished.
+const h3IdleUnlimited = time.Hour
+
+// h3Config is how clients of a frontend are spoken to.
+func (e *Engine) h3Config(p *plan, pf *planFrontend, f *config.Frontend, sc *tlsio.ServerConfig) *h3.Config {
+	c := h3.DefaultConfig(sc.QUIC([]string{"h3"}))
+	c.MaxStreams = f.H2MaxConcurrentStreams
+	c.MaxFieldSection = max(f.MaxHeadSize, c.MaxFieldSection/64)
+	c.BufferBytes = bufferMaxOf(pf.limits)
+	c.HeadTimeout = f.Timeouts.HTTPRequest
+	c.IdleTimeout = h3IdleUnlimited
+	if t := f.Timeouts; t.HTTPKeepAlive > 0 && t.Client > 0 {
+		c.IdleTimeout = max(t.HTTPKeepAlive, t.Client) + h3IdleMargin
+	}
+	global, own := p.global, pf.limits
+	c.Admit = func(int, netip.AddrPort) (func(), bool) { return e.admitH3(global, own) }
+	return &c
+}
+
+// admitH3 is a QUIC connection's admission: the same axes as for TCP, in the same order. It is asked before anything is
+// kept of the connection, so there is nothing that could wait; a client that is not let in is told so at once.
+func (e *Engine) admitH3(places ...*limit.Attachment) (release func(), ok bool) {
+	now := e.monoNow()
+	for _, a := range places {
+		for _, axis := range [...]limit.Axis{limit.RateLimitSessions, limit.MaxConnRate, limit.MaxSSLRate} {
+			if ok, _ := a.Rate(axis).Take(now); !ok {
+				return nil, false
+			}
+		}
+	}
+	var held [4]*limit.Count
+	n := 0
+	release = func() {
+		for _, c := range held[:n] {
+			c.Release()
+		}
+	}
+	for _, a := range places {
+		for _, c := range [...]*limit.Count{a.Conn, a.SSLConn} {
+			if !c.TryAcquire() {
+				release()
+				return nil, false
+			}
+			held[n] = c
+			n++
+		}
+	}
+	return release, true
+}
+
+// prepareH3 opens the UDP side of a listening address, or keeps the one in use.
+func (e *Engine) prepareH3(p *plan, pf *planFrontend, f *config.Frontend, b *config.Bind) error {
+	a := &planH3{frontend: f, bind: b, config: e.h3Config(p, pf, f, pf.tls[b.Address])}
+	p.h3 = append(p.h3, a)
+	if old := e.plan.h3At(b.Address); old != nil {
+		a.endpoint = old.endpoint
+		return nil
+	}
+	if e.h3Secret == nil {
+		e.h3Secret = new(h3.Secret)
+		rand.Read(e.h3Secret[:])
+	}
+	endpoint, err := h3.Listen(b.Address, min(len(e.shared.workers), h3.WorkersMax), a.config, e.h3Secret)
+	if err != nil {
+		return err
+	}
+	a.endpoint, a.opened = endpoint, true
+	return nil
+}
+
+func (p *plan) h3At(addr netip.AddrPort) *planH3 {
+	if p != nil {
+		for _, a := range p.h3 {
+			if a.bind.Address == addr {
+				return a
+			}
+		}
+	}
+	return nil
+}
+
+// closeH3 undoes what a refused plan has opened.
+func (p *plan) closeH3() {
+	for _, a := range p.h3 {
+		if a.opened {
+			a.endpoint.Close(h3.NoError)
+		}
+	}
+}
+
+// commitH3 starts new endpoints and retires those that are not wanted any more. The workers have the plan already.
+func (e *Engine) commitH3(p, old *plan) {
+	for _, a := range p.h3 {
+		if !a.opened {
+			a.endpoint.Update(a.config)
+			continue
+		}
+		a.opened = false
+		e.sparePs()
+		sinks := make([]h3.Sink, a.endpoint.Workers())
+		for i := range sinks {
+			sinks[i] = &h3Sink{w: e.shared.workers[i], addr: a.bind.Address}
+		}
+		if err := a.endpoint.Serve(sinks); err != nil {
+			e.log.Error("h3", "address", a.bind.Address, "error", err)
+		}
+	}
+	if old == nil {
+		return
+	}
+	for _, a := range old.h3 {
+		if p.h3At(a.bind.Address) == nil {
+			go a.endpoint.Retire()
+		}
+	}
+}
+
+// sparePs gives the goroutines of QUIC processors of their own: a worker's is taken whenever it sleeps in the kernel, and
+// it has to get it back when it wakes.
+func (e *Engine) sparePs() {
+	if n := 2*len(e.shared.workers) + 1; runtime.GOMAXPROCS(0) < n {
+		runtime.GOMAXPROCS(n)
+	}
+}
+
+// drainH3 stops taking QUIC connections.
+func (e *Engine) drainH3() {
+	if e.plan != nil {
+		for _, a := range e.plan.h3 {
+			a.endpoint.Drain()
+		}
+	}
+}
+
+// stopH3 ends all QUIC connections. The workers have ended.
+func (e *Engine) stopH3() {
+	if e.plan != nil {
+		for _, a := range e.plan.h3 {
+			a.endpoint.Close(h3.NoError)
+		}
+	}
+}
+
+// applyH3 gives the worker's view its QUIC addresses, and says goodbye to the sessions of those that are gone.
+func (w *worker) applyH3(p *plan) {
+	for _, a := range p.h3 {
+		w.view.h3 = append(w.view.h3, &h3Listener{bind: a.bind, fe: w.view.frontend(a.frontend.Name)})
+	}
+	w.eachSession(func(s *session) {
+		if s.h3 != nil && w.view.h3Of(s.h3.conn) == nil {
+			s.h3.goAway()
+		}
+	})
+}
