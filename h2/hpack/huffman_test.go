@@ -2,6 +2,7 @@ package hpack
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	xhpack "golang.org/x/net/http2/hpack"
@@ -56,6 +57,28 @@ func FuzzHuffman(f *testing.F) {
 		}
 		if ok && !bytes.Equal(got, want.Bytes()) {
 			t.Fatalf("%x: %q, oracle says %q", code, got, want.Bytes())
+		}
+	})
+}
+
+// The comparison is by octet of text: what a browser sends in a first request.
+func BenchmarkHuffman(b *testing.B) {
+	text := strings.Repeat("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0", 3) +
+		"https://www.example.com/assets/site.css?v=20240417 Mon, 21 Oct 2013 20:13:21 GMT text/css,*/*;q=0.1 gzip, deflate"
+	code := xhpack.AppendHuffmanString(nil, text)
+	b.Run("weir", func(b *testing.B) {
+		b.SetBytes(int64(len(text)))
+		dst := make([]byte, 0, 1024)
+		for b.Loop() {
+			appendHuffman(dst, code)
+		}
+	})
+	b.Run("xnet", func(b *testing.B) {
+		b.SetBytes(int64(len(text)))
+		var w bytes.Buffer
+		for b.Loop() {
+			w.Reset()
+			xhpack.HuffmanDecode(&w, code)
 		}
 	})
 }
