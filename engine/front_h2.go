@@ -18,7 +18,7 @@ type frontH2 struct {
 	free    *h2Front
 	idle    mono.Time // since when no stream is open
 	stalled int       // streams whose response waits for the client
-	since   mono.Time // since when nothing has moved although streams are stalled
+	since   mono.Time // since when nothing has moved although output waits or streams are stalled
 }
 
 // h2Front is one stream seen as the front half of its exchange.
@@ -35,7 +35,7 @@ type h2Front struct {
 }
 
 func newFrontH2(s *session) *frontH2 {
-	f := &frontH2{s: s, codec: h2.New(s.fe.h2, &s.w.h2slab), idle: s.w.now}
+	f := &frontH2{s: s, codec: h2.New(s.fe.h2, &s.w.h2slab), idle: s.w.now, since: s.w.now}
 	s.w.headBuf = f.codec.AppendPreface(s.w.headBuf[:0], s.w.now)
 	s.write(s.w.headBuf)
 	s.arm(deadlineAfter(s.w.now, s.fe.cfg.Timeouts.HTTPRequest))
@@ -75,9 +75,6 @@ func (f *frontH2) pace(reads int) {
 }
 
 func (f *frontH2) use(b []byte) {
-	if f.stalled == 0 && f.s.backlog() == 0 {
-		f.since = f.s.w.now
-	}
 	rest := f.feed(b)
 	if !f.s.has(buried) {
 		f.s.keep(rest)
@@ -314,6 +311,16 @@ func (f *frontH2) onRoom() {
 	f.rearm()
 }
 
+// write sends p. The client's patience begins with the first byte that waits for it, not with what came before.
+func (f *frontH2) write(p []byte) {
+	waiting := f.stalled > 0 || f.s.backlog() > 0
+	f.s.write(p)
+	if !waiting {
+		f.since = f.s.w.now
+		f.rearm()
+	}
+}
+
 // sendPending writes what the codec has to say by itself: acknowledgements, windows, resets.
 func (f *frontH2) sendPending() {
 	if f.s.has(buried) || !f.codec.Pending() {
@@ -321,7 +328,7 @@ func (f *frontH2) sendPending() {
 	}
 	w := f.s.w
 	w.headBuf = f.codec.AppendPending(w.headBuf[:0])
-	f.s.write(w.headBuf)
+	f.write(w.headBuf)
 }
 
 // rearm sets the deadline that applies now: idle, stalled output, or the codec's own.
@@ -416,7 +423,7 @@ func (f *frontH2) goAway() {
 	f.away = true
 	w := f.s.w
 	w.headBuf = f.codec.AppendGoAway(w.headBuf[:0], h2.MaxStreamID, h2.NoError)
-	f.s.write(w.headBuf)
+	f.write(w.headBuf)
 	f.rearm()
 }
 
@@ -442,7 +449,7 @@ func (f *frontH2) ended() {
 func (f *frontH2) lastWord() {
 	w := f.s.w
 	w.headBuf = f.codec.AppendGoAway(w.headBuf[:0], f.codec.LastID(), h2.NoError)
-	f.s.write(w.headBuf)
+	f.write(w.headBuf)
 	f.codec.Close()
 	f.s.linger()
 }

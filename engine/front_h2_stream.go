@@ -14,7 +14,7 @@ func (t *h2Front) rspHead(h *msg.Head, end bool) {
 func (t *h2Front) send(h *msg.Head, end bool) {
 	w := t.f.s.w
 	w.headBuf = t.f.codec.AppendHead(w.headBuf[:0], t.stream, h, end)
-	t.f.s.write(w.headBuf)
+	t.f.write(w.headBuf)
 }
 
 func (t *h2Front) rspData(p []byte) {
@@ -25,7 +25,7 @@ func (t *h2Front) rspData(p []byte) {
 		if n == 0 {
 			panic("engine: more response body than the stream had room for")
 		}
-		t.f.s.write(out)
+		t.f.write(out)
 		p = p[n:]
 	}
 }
@@ -37,7 +37,7 @@ func (t *h2Front) rspEnd(trailers *msg.Head) {
 	} else {
 		w.headBuf, _ = t.f.codec.AppendData(w.headBuf[:0], t.stream, nil, true)
 	}
-	t.f.s.write(w.headBuf)
+	t.f.write(w.headBuf)
 }
 
 // rspRoom is what the client's windows and our buffer take at once: a response is never taken from its server earlier, so
@@ -50,6 +50,7 @@ func (t *h2Front) rspRoom() int {
 			t.f.stalled++
 			if t.f.stalled == 1 {
 				t.f.since = t.f.s.w.now
+				t.f.rearm()
 			}
 		}
 		t.f.codec.Want(t.stream)
@@ -63,7 +64,7 @@ func (t *h2Front) rspCut() { t.reset(h2.InternalError) }
 func (t *h2Front) reset(code h2.ErrCode) {
 	w := t.f.s.w
 	w.headBuf = t.f.codec.AppendReset(w.headBuf[:0], t.stream, code)
-	t.f.s.write(w.headBuf)
+	t.f.write(w.headBuf)
 }
 
 func (t *h2Front) reqResume() { t.pump() }
