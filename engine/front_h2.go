@@ -59,11 +59,25 @@ func (f *frontH2) onReadable() {
 			f.use(b)
 		case netio.Again:
 			return
+		case netio.EOF:
+			f.onEnd()
+			return
 		default:
 			f.onGone()
 			return
 		}
 	}
+}
+
+// onEnd is called when the client has ended its direction. HTTP/2 knows no half-closed connections: what was under way is
+// over (RFC 9113 section 9.1 leaves closing to either side at any time).
+func (f *frontH2) onEnd() {
+	if f.live > 0 {
+		f.onGone()
+		return
+	}
+	f.codec.Close()
+	f.s.close(false)
 }
 
 // pace stops reading: for this turn if the connection is only busy, until output has left if the client does not read what

@@ -1,0 +1,526 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+
+	"weir/internal/config"
+)
+
+// h3Rig is a whole engine on real sockets, an origin behind it, and clients in front that speak HTTP/3.
+type h3Rig struct {
+	t      *testing.T
+	e      *Engine
+	port   int
+	dir    string
+	origin *httptest.Server
+	log    lockedBuffer
+}
+
+// lockedBuffer is an access log that a test can read while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// h3Origin answers what the tests ask for.
+func h3Origin() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/bytes/{n}", func(w http.ResponseWriter, r *http.Request) {
+		n, _ := strconv.Atoi(r.PathValue("n"))
+		w.Header().Set("Content-Length", strconv.Itoa(n))
+		w.Header().Set("X-Seen-Early", r.Header.Get("Early-Data"))
+		w.Header().Set("X-Seen-For", r.Header.Get("X-Forwarded-For"))
+		w.Header().Set("X-Seen-Proto", r.Header.Get("X-Forwarded-Proto"))
+		w.Header().Set("X-Seen-Via", r.Header.Get("Via"))
+		w.Write(h3Body(n))
+	})
+	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).EnableFullDuplex()
+		w.Header().Set("Trailer", "X-Sum")
+		w.Header().Set("X-Length", strconv.FormatInt(r.ContentLength, 10))
+		io.Copy(w, r.Body)
+		w.Header().Set("X-Sum", r.Trailer.Get("X-Sum"))
+	})
+	mux.HandleFunc("/sum", func(w http.ResponseWriter, r *http.Request) {
+		h := sha256.New()
+		io.Copy(h, r.Body)
+		io.WriteString(w, hex.EncodeToString(h.Sum(nil)))
+	})
+	mux.HandleFunc("/hints", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", "</style.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusOK)
+	})
+	mux.HandleFunc("/hang", func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})
+	mux.HandleFunc("/wait", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	return mux
+}
+
+func h3Body(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i>>8) ^ byte(i)
+	}
+	return b
+}
+
+func newH3Rig(t *testing.T, workers int, extra string) *h3Rig {
+	t.Helper()
+	r := &h3Rig{t: t, dir: t.TempDir(), origin: httptest.NewServer(h3Origin())}
+	t.Cleanup(r.origin.Close)
+	r.writeCertificate()
+	r.port = freePort(t)
+	cfg := r.config(workers, extra)
+	e, err := Start(cfg, Options{AccessLog: &r.log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.e = e
+	t.Cleanup(e.Stop)
+	return r
+}
+
+// freePort finds a port that is free for TCP and UDP.
+func freePort(t *testing.T) int {
+	t.Helper()
+	for range 20 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		u, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
+		l.Close()
+		if err == nil {
+			u.Close()
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return 0
+}
+
+func (r *h3Rig) writeCertificate() {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"a.example"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.write("site.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	r.write("site.key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
+}
+
+func (r *h3Rig) write(name string, b []byte) {
+	if err := os.WriteFile(filepath.Join(r.dir, name), b, 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *h3Rig) config(workers int, extra string) *config.Config {
+	r.t.Helper()
+	text := fmt.Sprintf(`
+[global]
+workers = %d
+pin-cpus = false
+hard-stop-after = "10s"
+[tls.site]
+certificates = [{ cert = "site.pem", key = "site.key" }]
+[frontend.web]
+bind = [{ address = "127.0.0.1:%d", tls = "site", alpn = ["h2", "http/1.1"], h3 = true }]
+backend = "api"
+[backend.api]
+servers = [{ name = "s1", address = "%s" }]
+reuse = "always"
+%s`, workers, r.port, r.origin.Listener.Addr(), extra)
+	cfg, report := config.Parse("test.toml", []byte(text), r.dir)
+	if cfg == nil {
+		var b strings.Builder
+		report.WriteTo(&b)
+		r.t.Fatal(b.String())
+	}
+	return cfg
+}
+
+func (r *h3Rig) url(path string) string { return "https://a.example" + path }
+
+func (r *h3Rig) tls() *tls.Config {
+	return &tls.Config{InsecureSkipVerify: true, ServerName: "a.example"}
+}
+
+// transport is a client of its own: one QUIC connection.
+func (r *h3Rig) transport(tc *tls.Config) *http3.Transport {
+	addr := fmt.Sprintf("127.0.0.1:%d", r.port)
+	tr := &http3.Transport{TLSClientConfig: tc, DisableCompression: true,
+		Dial: func(ctx context.Context, _ string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
+			return quic.DialAddrEarly(ctx, addr, tc, qc)
+		}}
+	r.t.Cleanup(func() { tr.Close() })
+	return tr
+}
+
+func (r *h3Rig) client() *http.Client { return &http.Client{Transport: r.transport(r.tls())} }
+
+func mustRead(t *testing.T, rsp *http.Response, err error) []byte {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rsp.Body.Close()
+	b, err := io.ReadAll(rsp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// h3Line is a line of the access log.
+type h3Line struct {
+	Protocol, Path, Method, Reason string
+	Status                         int
+	BytesIn                        int64  `json:"bytes_in"`
+	BytesOut                       int64  `json:"bytes_out"`
+	TLSVersion                     string `json:"tls_version"`
+	TLSResumed                     bool   `json:"tls_resumed"`
+}
+
+// line waits for a line of the log that f accepts.
+func (r *h3Rig) line(why string, f func(*h3Line) bool) *h3Line {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		for _, text := range strings.Split(r.log.String(), "\n") {
+			var l h3Line
+			if json.Unmarshal([]byte(text), &l) == nil && f(&l) {
+				return &l
+			}
+		}
+		select {
+		case <-ctx.Done():
+			r.t.Fatalf("%s: no such line in\n%s", why, r.log.String())
+		case <-tick.C:
+		}
+	}
+}
+
+func TestH3Exchange(t *testing.T) {
+	r := newH3Rig(t, 2, "")
+	c := r.client()
+	for _, n := range []int{0, 1, 4000, 5000, 200_000} {
+		rsp, err := c.Get(r.url("/bytes/" + strconv.Itoa(n)))
+		if b := mustRead(t, rsp, err); !bytes.Equal(b, h3Body(n)) || rsp.ContentLength != int64(n) {
+			t.Fatalf("%d bytes: got %d, length %d", n, len(b), rsp.ContentLength)
+		}
+		if rsp.Header.Get("X-Seen-For") != "127.0.0.1" || rsp.Header.Get("X-Seen-Proto") != "https" {
+			t.Error(rsp.Header)
+		}
+	}
+	rsp, err := c.Head(r.url("/bytes/700"))
+	if err != nil || rsp.StatusCode != 200 || rsp.ContentLength != 700 {
+		t.Error(rsp, err)
+	}
+	l := r.line("a line", func(l *h3Line) bool { return l.Path == "/bytes/5000" })
+	if l.Protocol != "HTTP/3" || l.Status != 200 || l.BytesOut != 5000 || l.TLSVersion != "TLSv1.3" {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestH3Bodies(t *testing.T) {
+	r := newH3Rig(t, 2, "")
+	c := r.client()
+	const n = 10 << 20
+	want := sha256.Sum256(h3Body(n))
+	rsp, err := c.Post(r.url("/sum"), "application/octet-stream", bytes.NewReader(h3Body(n)))
+	if got := mustRead(t, rsp, err); string(got) != hex.EncodeToString(want[:]) {
+		t.Error("the body went up different")
+	}
+	rsp, err = c.Get(r.url("/bytes/" + strconv.Itoa(n)))
+	if got := sha256.Sum256(mustRead(t, rsp, err)); got != want {
+		t.Error("the body came down different")
+	}
+	req, _ := http.NewRequest("POST", r.url("/echo"), struct{ io.Reader }{bytes.NewReader(h3Body(100_000))})
+	req.Trailer = http.Header{"X-Sum": {"77"}}
+	rsp, err = c.Do(req)
+	if got := mustRead(t, rsp, err); !bytes.Equal(got, h3Body(100_000)) || rsp.Trailer.Get("X-Sum") != "77" {
+		t.Error(len(got), rsp.Trailer)
+	}
+}
+
+func TestH3Interim(t *testing.T) {
+	r := newH3Rig(t, 1, "")
+	var codes []int
+	ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
+		codes = append(codes, code)
+		return nil
+	}})
+	req, _ := http.NewRequestWithContext(ctx, "GET", r.url("/hints"), nil)
+	rsp, err := r.client().Do(req)
+	mustRead(t, rsp, err)
+	if len(codes) != 1 || codes[0] != 103 || rsp.StatusCode != 200 {
+		t.Error(codes, rsp.StatusCode)
+	}
+}
+
+func TestH3OwnAnswers(t *testing.T) {
+	r := newH3Rig(t, 1, "")
+	c := r.client()
+	req, _ := http.NewRequest("GET", "https://b.example/bytes/1", nil)
+	tr := r.transport(r.tls())
+	rsp, err := (&http.Client{Transport: tr}).Do(req)
+	if b := mustRead(t, rsp, err); rsp.StatusCode != 421 || string(b) != "misdirected\n" {
+		t.Error(rsp.StatusCode, string(b))
+	}
+	r.origin.Close()
+	rsp, err = c.Get(r.url("/bytes/1"))
+	if mustRead(t, rsp, err); rsp.StatusCode != 503 || !strings.HasPrefix(rsp.Header.Get("Proxy-Status"), "weir; error=") {
+		t.Error(rsp.StatusCode, rsp.Header)
+	}
+}
+
+// A client that cancels ends its exchange, at whatever point it is.
+func TestH3Cancel(t *testing.T) {
+	r := newH3Rig(t, 1, "")
+	c := r.client()
+	for _, path := range []string{"/wait", "/hang"} {
+		ctx, cancel := context.WithCancel(context.Background())
+		req, _ := http.NewRequestWithContext(ctx, "GET", r.url(path), nil)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if rsp, err := c.Do(req); err == nil {
+				io.Copy(io.Discard, rsp.Body)
+			}
+		}()
+		r.untilInFlight(1)
+		cancel()
+		<-done
+		l := r.line(path, func(l *h3Line) bool { return l.Path == path })
+		if l.Reason != "client-closed" {
+			t.Errorf("%+v", l)
+		}
+	}
+	rsp, err := c.Get(r.url("/bytes/5"))
+	mustRead(t, rsp, err)
+}
+
+// untilInFlight waits until so many exchanges are under way.
+func (r *h3Rig) untilInFlight(n int64) {
+	r.t.Helper()
+	r.until(fmt.Sprintf("%d exchanges in flight", n), func() bool {
+		s, err := r.e.Snapshot(context.Background())
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		return s.Frontends[0].InFlight == n
+	})
+}
+
+func (r *h3Rig) until(why string, f func() bool) {
+	r.t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !f() {
+		if time.Now().After(deadline) {
+			r.t.Fatal(why, "did not come")
+		}
+		<-tick.C
+	}
+}
+
+// RFC 8470: safe methods of 0-RTT are marked for the server, others are answered with 425.
+func TestH3EarlyData(t *testing.T) {
+	r := newH3Rig(t, 1, "")
+	tc := r.tls()
+	tc.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+	do := func(method string) *http.Response {
+		t.Helper()
+		tr := r.transport(tc)
+		defer tr.Close()
+		req, _ := http.NewRequest(method, r.url("/bytes/3"), nil)
+		rsp, err := tr.RoundTrip(req)
+		mustRead(t, rsp, err)
+		return rsp
+	}
+	if rsp := do(http.MethodGet); rsp.Header.Get("X-Seen-Early") != "" {
+		t.Error("a full handshake is no early data")
+	}
+	if rsp := do(http3.MethodGet0RTT); rsp.StatusCode != 200 || rsp.Header.Get("X-Seen-Early") != "1" {
+		t.Error(rsp.StatusCode, rsp.Header)
+	}
+	l := r.line("resumed", func(l *h3Line) bool { return l.TLSResumed })
+	if l.Protocol != "HTTP/3" {
+		t.Errorf("%+v", l)
+	}
+}
+
+// A drain says goodbye: what is under way finishes, idle connections end, and the engine has nothing left.
+func TestH3Drain(t *testing.T) {
+	r := newH3Rig(t, 2, "")
+	c := r.client()
+	rsp, err := c.Get(r.url("/bytes/5"))
+	mustRead(t, rsp, err)
+	up, feed := io.Pipe()
+	got := make(chan []byte)
+	go func() {
+		rsp, err := c.Post(r.url("/echo"), "text/plain", up)
+		got <- mustRead(t, rsp, err)
+	}()
+	feed.Write(h3Body(1000))
+	r.untilInFlight(1)
+	drained := make(chan error)
+	go func() { drained <- r.e.Drain(context.Background()) }()
+	r.until("the drain's begin", func() bool { ok, _ := r.e.Ready(); return !ok })
+	feed.Write(h3Body(1000))
+	feed.Close()
+	if b := <-got; len(b) != 2000 {
+		t.Error(len(b), "bytes came back")
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+}
+
+// Reloads leave QUIC connections alone; taking h3 away says goodbye to them.
+func TestH3Reload(t *testing.T) {
+	r := newH3Rig(t, 2, "")
+	var dials sync.Map
+	tr := r.transport(r.tls())
+	dial := tr.Dial
+	tr.Dial = func(ctx context.Context, a string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
+		c, err := dial(ctx, a, tc, qc)
+		dials.Store(c, true)
+		return c, err
+	}
+	c := &http.Client{Transport: tr}
+	for i := range 10 {
+		rsp, err := c.Get(r.url("/bytes/" + strconv.Itoa(i)))
+		mustRead(t, rsp, err)
+		if _, _, err := r.e.Reload(context.Background(), r.config(2, "")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := 0
+	dials.Range(func(any, any) bool { n++; return true })
+	if n != 1 {
+		t.Errorf("%d connections were needed", n)
+	}
+	cfg := r.config(2, "")
+	cfg.Frontends[0].Binds[0].H3 = false
+	if _, _, err := r.e.Reload(context.Background(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	r.until("the end of the QUIC sessions", func() bool {
+		rows, err := r.e.Sessions(context.Background(), 10)
+		return err == nil && len(rows) == 0
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	req, _ := http.NewRequestWithContext(ctx, "GET", r.url("/bytes/1"), nil)
+	if rsp, err := c.Do(req); err == nil {
+		t.Error("HTTP/3 is still spoken:", rsp.Status)
+	}
+	if rsp, err := r.overTCP().Get(r.url("/bytes/1")); err != nil || rsp.Header.Get("Alt-Svc") != "" {
+		t.Error(rsp, err)
+	}
+}
+
+// overTCP is a client of HTTP/1 and 2.
+func (r *h3Rig) overTCP() *http.Client {
+	tr := &http.Transport{TLSClientConfig: r.tls(), ForceAttemptHTTP2: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", r.port))
+	}}
+	r.t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr}
+}
+
+func TestH3IsAdvertised(t *testing.T) {
+	r := newH3Rig(t, 1, "")
+	rsp, err := r.overTCP().Get(r.url("/bytes/1"))
+	mustRead(t, rsp, err)
+	if got, want := rsp.Header.Get("Alt-Svc"), fmt.Sprintf(`h3=":%d"; ma=86400`, r.port); got != want || rsp.ProtoMajor != 2 {
+		t.Errorf("%s: Alt-Svc %q, want %q", rsp.Proto, got, want)
+	}
+}
+
+// The connections of QUIC count for the same limits as those of TCP.
+func TestH3Limits(t *testing.T) {
+	r := newH3Rig(t, 1, "[limits.few]\nmax-ssl-conn = 2\n")
+	cfg := r.config(1, "[limits.few]\nmax-ssl-conn = 2\nmax-conn = 10\n")
+	cfg.Frontends[0].Limits = cfg.Limits["few"]
+	if _, _, err := r.e.Reload(context.Background(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	var kept []*http3.Transport
+	for range 2 {
+		tr := r.transport(r.tls())
+		rsp, err := (&http.Client{Transport: tr}).Get(r.url("/bytes/1"))
+		mustRead(t, rsp, err)
+		kept = append(kept, tr)
+	}
+	if _, err := r.client().Get(r.url("/bytes/1")); err == nil || !strings.Contains(err.Error(), "CONNECTION_REFUSED") {
+		t.Error("a third connection:", err)
+	}
+	kept[0].Close()
+	r.until("a place", func() bool {
+		rsp, err := r.client().Get(r.url("/bytes/1"))
+		if err == nil {
+			rsp.Body.Close()
+		}
+		return err == nil
+	})
+}
