@@ -207,15 +207,16 @@ func (x *exchange) bound() bool {
 
 // join lines the exchange up in a queue, or answers it if there is no place.
 func (x *exchange) join(q *queue) {
-	if q.named {
-		x.limited(q.axis)
-	}
 	x.way.waiter.Tag = uint64(x.token)
 	until := x.way.until
 	if until == mono.Never {
 		until = 0
 	}
-	switch q.Line(x.w.id).Join(&x.way.waiter, x.w.now, until) {
+	joined := q.Line(x.w.id).Join(&x.way.waiter, x.w.now, until)
+	if q.named && joined != limit.Acquired {
+		x.limited(q.axis)
+	}
+	switch joined {
 	case limit.Acquired:
 		x.granted(x.way.waiter.Count())
 	case limit.Queued:

@@ -141,8 +141,13 @@ func (c *conn) flush() {
 			c.clear(canWrite)
 		}
 	}
-	if c.tls != nil && !c.flushTLS() {
-		return
+	if c.tls != nil {
+		if c.out.Len() == 0 && c.has(finishing) {
+			c.tls.CloseNotify() // behind all that was written: nothing can be sent after it
+		}
+		if !c.flushTLS() {
+			return
+		}
 	}
 	if c.out.Len() == 0 && c.has(finishing) && c.backlog() == 0 {
 		c.clear(finishing)
@@ -189,9 +194,6 @@ func (c *conn) backlog() int {
 
 // finish ends our direction after what was written so far.
 func (c *conn) finish() {
-	if c.tls != nil && !c.has(finishing|finished) {
-		c.w.endTLS(c)
-	}
 	c.set(finishing)
 	c.markDirty()
 }
@@ -237,12 +239,16 @@ func (c *conn) close(abort bool) {
 	}
 	c.set(buried)
 	c.w.wheel.Disarm(&c.timer)
-	c.out.Reset()
-	c.in.Reset()
 	if c.tls != nil {
+		if !abort && c.out.Len() == 0 {
+			c.tls.CloseNotify() // without it the peer cannot tell a stream that is whole from a cut one
+			c.tls.Flush()
+		}
 		c.tls.Close()
 		c.tls = nil
 	}
+	c.out.Reset()
+	c.in.Reset()
 	if abort {
 		c.w.k.Abort(int(c.fd))
 	} else {

@@ -66,12 +66,11 @@ func (x *exchange) dialStep(s step) {
 			}
 			x.way.step = stepDialConn
 		case stepDialConn:
-			if !x.takeDial(be.limits.Conn, &x.way.tokens.conn, be.connQueue) {
-				return
-			}
-			x.way.step = stepDialSSL
+			x.takeDial(be.limits.Conn, be.connQueue)
+			return
 		case stepDialSSL:
-			if be.secure != nil && !x.takeDial(be.limits.SSLConn, &x.way.tokens.ssl, be.sslQueue) {
+			if be.secure != nil {
+				x.takeDial(be.limits.SSLConn, be.sslQueue)
 				return
 			}
 			x.way.step = stepDial
@@ -82,16 +81,13 @@ func (x *exchange) dialStep(s step) {
 	}
 }
 
-// takeDial takes a token for a new connection. When none is free an idle connection gives way: one of this worker's at
-// once, else another worker is asked for one of its own, and the exchange waits.
-func (x *exchange) takeDial(c *limit.Count, token **limit.Count, q *queue) bool {
-	if c.TryAcquire() || x.way.backend.giveWay() && c.TryAcquire() {
-		*token = c
-		return true
+// takeDial takes a token for a new connection, or waits for one. When none is free an idle connection gives way: one of
+// this worker's at once, else another worker is asked for one of its own.
+func (x *exchange) takeDial(c *limit.Count, q *queue) {
+	if most := c.Max(); most > 0 && c.Current() >= most && !x.way.backend.giveWay() {
+		x.way.backend.askToGiveWay()
 	}
-	x.way.backend.askToGiveWay()
 	x.join(q)
-	return false
 }
 
 // giveWay closes this worker's longest unused connection to the backend, if there is one.

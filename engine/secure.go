@@ -52,6 +52,7 @@ func (c *conn) flushTLS() bool {
 func (s *session) startTLS() {
 	s.stage = stageHandshake
 	s.tls = s.w.tls.Server(int(s.fd), s.fe.secure[s.bind.Address])
+	s.tls.SetBufferMax(s.fe.bufferMax)
 	if s.has(peerClosed | hungUp) {
 		s.tls.Ready(netio.PeerClosed)
 	}
@@ -100,9 +101,6 @@ func (s *session) refuseTLS(c *cause) {
 	s.linger()
 }
 
-// endTLS says goodbye before the connection's end: without it the client cannot tell a whole stream from a cut one.
-func (w *worker) endTLS(c *conn) { c.tls.CloseNotify() }
-
 // failHandshake remembers a failed handshake for `weir show errors`.
 func (w *worker) failHandshake(s *session, err error) {
 	f := stats.Failure{UnixNano: w.wall, Frontend: s.fe.cfg.Name, Client: s.peer, Reason: "tls-handshake-failed"}
@@ -116,6 +114,7 @@ func (w *worker) failHandshake(s *session, err error) {
 func (c *backConn) beginHandshake() {
 	c.stage = backHandshake
 	c.tls = c.w.tls.Client(int(c.fd), c.peer())
+	c.tls.SetBufferMax(c.srv.be.bufferMax)
 	c.shakeHands()
 }
 

@@ -243,7 +243,6 @@ func (srv *server) dial(x *exchange, key pool.Key, owner *session, why stats.Why
 	}
 	c.node.Init(c, key)
 	c.node.Recycle = srv.be.policy.NewRecycle(w.now, w.rand.next())
-	c.node.Stays = srv.be.secure != nil
 	if !w.adopt(&c.conn, fd, c) {
 		c.tokens.release()
 		return causeNoFiles

@@ -4,6 +4,7 @@ import (
 	"weir/internal/mono"
 	"weir/internal/stats"
 	"weir/netio"
+	"weir/netio/tlsio"
 	"weir/pool"
 )
 
@@ -36,13 +37,14 @@ type given struct {
 	openedAt mono.Time
 	tokens   connTokens
 	shared   *pool.Shared
+	tls      *tlsio.Conn // nil: cleartext
 }
 
 // askTakeover asks the worker with the most idle connections for one, if any has more than pool-low-conn. It reports
 // whether an answer will come; what the answer brings, or does not, decides whether a new connection is opened.
 func (x *exchange) askTakeover() bool {
 	srv := x.way.server
-	if x.way.need == pool.Never || x.private() || srv.be.secure != nil || srv.be.speaksH2() {
+	if x.way.need == pool.Never || x.private() || srv.be.speaksH2() {
 		return false
 	}
 	giver, ok := srv.shared.pool.Richest(x.w.id, srv.be.policy.LowConn)
@@ -63,17 +65,25 @@ func (a *takeoverAsk) deliver(w *worker) {
 	if be := w.view.backend(a.backend); be != nil {
 		if srv := be.server(a.server); srv != nil {
 			if c, ok := srv.shard.Give(a.key, a.need, w.now); ok {
-				answer.given = c.surrender()
-				srv.cells.GivenAway++
+				if answer.given = c.surrender(); answer.given != nil {
+					srv.cells.GivenAway++
+				}
 			}
 		}
 	}
 	w.post(a.taker, answer)
 }
 
-// surrender takes an idle connection out of its worker without closing it.
+// surrender takes an idle connection out of its worker without closing it. It returns nil, and has closed it, when TLS
+// cannot be moved because something has just arrived.
 func (c *backConn) surrender() *given {
-	g := &given{fd: int(c.fd), openedAt: c.openedAt, tokens: c.tokens, shared: c.srv.shared.pool}
+	if c.tls != nil && !c.tls.Detach() {
+		c.srv.shared.pool.Lost()
+		c.end(stats.CauseStaleOnUse, false)
+		return nil
+	}
+	g := &given{fd: int(c.fd), openedAt: c.openedAt, tokens: c.tokens, shared: c.srv.shared.pool, tls: c.tls}
+	c.tls = nil
 	g.node.Inherit(nil, &c.node)
 	c.tokens = connTokens{}
 	c.stage = backClosed
@@ -111,10 +121,17 @@ func (srv *server) adopt(g *given, x *exchange) {
 	if !srv.w.adopt(&c.conn, g.fd, c) {
 		g.shared.Lost()
 		c.tokens.release()
+		if g.tls != nil {
+			g.tls.Close()
+		}
 		if x != nil {
 			x.dialStep(stepDialRate)
 		}
 		return
+	}
+	if g.tls != nil {
+		c.tls = g.tls
+		c.tls.Attach(srv.w.tls, g.fd)
 	}
 	srv.shard.Adopt(&c.node)
 	srv.cells.TakenOver++
@@ -131,6 +148,9 @@ func (srv *server) adopt(g *given, x *exchange) {
 // discard closes a connection whose server this worker no longer has.
 func (g *given) discard(w *worker) {
 	w.k.Close(g.fd)
+	if g.tls != nil {
+		g.tls.Close()
+	}
 	g.shared.Lost()
 	g.tokens.release()
 }
