@@ -241,6 +241,25 @@ func answer(c *Conn, ev Event, rsp *msg.Head) {
 	}
 }
 
+// A server may refuse, and send several interim responses, as often as we ask it: that is bounded by our asking.
+func TestHonestServerMeetsNoBudget(t *testing.T) {
+	cfg := DefaultConfig(false)
+	pl, p := newPlayer(&cfg), newPeer()
+	lines(p, "settings\nsettings-ack")
+	for i := range uint32(5000) {
+		pl.act("request GET end")
+		if i%2 == 0 {
+			lines(p, "reset %d 7", id(i))
+		} else {
+			lines(p, "headers %d : :status=102\nheaders %d : :status=103\nheaders %d : :status=103\nheaders %d end : :status=200",
+				id(i), id(i), id(i), id(i))
+		}
+		if pl.feed(p.out.Next(p.out.Len())); pl.c.Err() != nil {
+			t.Fatalf("request %d: %v", i, pl.c.Err())
+		}
+	}
+}
+
 // Budgets are whole again after their period.
 func TestBudgetsRecover(t *testing.T) {
 	cfg := DefaultConfig(true)

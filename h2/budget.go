@@ -19,7 +19,7 @@ const (
 	abuseWindow                // WINDOW_UPDATE; small increments count more (CVE-2019-9511)
 	abuseHollow                // DATA with no or next to no data (CVE-2019-9518)
 	abuseIgnored               // frames of unknown types, and frames for streams that are gone (CVE-2019-9514)
-	abuseInterim               // interim responses
+	abuseInterim               // interim responses; a few with each response are free
 	abuseCount
 )
 
@@ -141,7 +141,7 @@ func (b *budget) onHeadDone() {
 	b.earn(abusePriority, 2)
 	b.earn(abuseIgnored, 2)
 	b.earn(abuseWindow, 2)
-	b.earn(abuseInterim, 1)
+	b.earn(abuseInterim, 8)
 	b.earn(abusePing, 1)
 }
 

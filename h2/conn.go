@@ -136,9 +136,6 @@ func (c *Conn) Forget(s *Stream) {
 	case stateOpen, stateHalfRemote:
 		c.resetStream(s, Cancel)
 	}
-	if c.in.stream == s {
-		c.discard()
-	}
 	c.credit(s.recv.held)
 	c.streams.remove(s)
 	c.slab.freeStream(s)

@@ -38,8 +38,8 @@ const (
 // MaxStreamID is the highest stream identifier; GOAWAY with it announces a shutdown without refusing anything yet.
 const MaxStreamID = 1<<31 - 1
 
-// preface is what a client sends first (RFC 9113 section 3.4).
-const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+// Preface is what a client sends first (RFC 9113 section 3.4); on cleartext it tells HTTP/2 from HTTP/1.
+const Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 // frame is a frame's header (RFC 9113 section 4.1).
 type frame struct {

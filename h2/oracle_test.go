@@ -65,7 +65,7 @@ func TestFramesOfXNetAreRead(t *testing.T) {
 		cfg.ConnWindow, cfg.InitialWindow = 1<<20, 1<<20
 		pl := newPlayer(&cfg)
 		var wire, block bytes.Buffer
-		wire.WriteString(preface)
+		wire.WriteString(Preface)
 		framer := http2.NewFramer(&wire, nil)
 		enc := xhpack.NewEncoder(&block)
 		for _, f := range []xhpack.HeaderField{{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "https"},

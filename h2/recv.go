@@ -99,11 +99,11 @@ func (c *Conn) step(b []byte, h *msg.Head, ev *Event) (n int, err *Error) {
 
 // onPreface: RFC 9113 section 3.4. A peer that speaks something else is found out at its first byte.
 func (c *Conn) onPreface(b []byte) (n int, err *Error) {
-	n = min(len(b), len(preface))
-	if string(b[:n]) != preface[:n] {
+	n = min(len(b), len(Preface))
+	if string(b[:n]) != Preface[:n] {
 		return 0, errPreface
 	}
-	if n < len(preface) {
+	if n < len(Preface) {
 		return 0, nil
 	}
 	c.in.phase = phaseFrame

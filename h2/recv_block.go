@@ -106,6 +106,8 @@ func (c *Conn) fateOnStream(s *Stream) *Error {
 		return c.charge(abuseIgnored, 1)
 	case !s.receiving():
 		blk.fate, blk.cause = fateFaulty, errHalfClosed
+	case s.msgs.has(msgTunnel):
+		blk.fate, blk.cause = fateFaulty, errTunnelTrailers // section 8.5
 	case !c.cfg.Server && !s.msgs.has(msgRspHead):
 		blk.fate = fateResponse
 	case !blk.end:
@@ -238,10 +240,7 @@ func (c *Conn) refuse(id uint32, e *Error, ev *Event) *Error {
 	if e.Code == RefusedStream {
 		a = abuseRefused
 	}
-	if err := c.charge(a, 1); err != nil {
-		return err
-	}
-	return c.checkPending()
+	return c.chargeReset(a)
 }
 
 // onRequest makes a stream of a vetted request.
@@ -275,7 +274,7 @@ func (c *Conn) onResponse(s *Stream, blk *fieldBlock, sec *section, ev *Event) *
 	if sec.head.Status < 200 {
 		return c.charge(abuseInterim, 1)
 	}
-	s.msgs |= msgRspHead
+	s.msgs |= msgRspHead | sec.msgs
 	s.body = sec.body
 	if blk.end {
 		c.endRemote(s)

@@ -28,7 +28,18 @@ func (c *Conn) onReset(code ErrCode, ev *Event) *Error {
 	}
 	c.cut(s, endByPeer)
 	ev.Kind, ev.Stream, ev.Code = EventReset, s, code
-	return c.charge(abuseReset, 1)
+	return c.chargeReset(abuseReset)
+}
+
+// chargeReset charges a client for a stream that was reset. Servers are not charged: they can reset no more streams than
+// we have asked them to serve, and an overloaded one may well refuse many while others go on.
+func (c *Conn) chargeReset(a abuse) *Error {
+	if c.cfg.Server {
+		if err := c.charge(a, 1); err != nil {
+			return err
+		}
+	}
+	return c.checkPending()
 }
 
 // onGoAway: RFC 9113 section 6.8. What follows the two numbers is for humans at the other end.
@@ -119,12 +130,6 @@ func (c *Conn) onPriorityUpdate(b []byte) (n int, err *Error) {
 func (c *Conn) endStream(s *Stream, e *Error, ev *Event) *Error {
 	c.queueReset(s.ID, e.Code)
 	c.cut(s, endByUs)
-	if c.in.stream == s {
-		c.discard()
-	}
 	*ev = Event{Kind: EventReset, Stream: s, Code: e.Code, Cause: e}
-	if err := c.charge(abuseMadeUs, 1); err != nil {
-		return err
-	}
-	return c.checkPending()
+	return c.chargeReset(abuseMadeUs)
 }

@@ -26,7 +26,7 @@ func (sec *section) finishRequest(connectEnabled, end bool) *Error {
 	sec.joinCookies()
 	switch {
 	case h.Method == msg.MethodConnect:
-		sec.msgs |= msgConnect
+		sec.msgs |= msgConnect | msgTunnel
 		if sec.body.known {
 			return errLength // a tunnel has no content (RFC 9110 section 9.3.6)
 		}

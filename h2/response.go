@@ -39,6 +39,7 @@ func (sec *section) finishResponse(req messages, end bool) *Error {
 	switch {
 	case req.has(msgConnect) && h.Status < 300:
 		sec.body = bodyLength{}
+		sec.msgs |= msgTunnel
 		h.Framing = msg.BodyTunnel
 		if end {
 			h.Framing = msg.BodyNone

@@ -6,13 +6,14 @@ import (
 	"weir/internal/msg"
 )
 
-// dataFrameMax bounds the payload of DATA that we send even if the peer takes more: a frame holds up all other streams.
-const dataFrameMax = 16 << 10
+// DataFrameMax is the largest payload of DATA that we send: what every peer takes. Larger frames would only hold up the
+// other streams.
+const DataFrameMax = frameBytesMin
 
 // AppendHead appends a request (client role) or a response, interim ones included (server role). end: nothing follows.
 // Fields marked Drop and those that HTTP/2 forbids are left out; content-length is made from Framing.
 //
-// A request with a Protocol goes out as extended CONNECT, whatever its method was (RFC 8441): the caller has looked at
+// A scheme other than https goes out as http. A request with a Protocol goes out as extended CONNECT, whatever its method was (RFC 8441): the caller has looked at
 // PeerConnect. The answer 101 to one goes out as 200.
 //
 // On a stream that was reset nothing is appended, here and in AppendData and AppendTrailers: the caller learns of it by
@@ -135,13 +136,22 @@ func (c *Conn) appendFields(dst []byte, s *Stream, h *msg.Head) []byte {
 	return dst
 }
 
-// passes reports whether a field with an identity goes out: not what RFC 9113 section 8.2.2 forbids, nor what is said by
-// other means.
-func (c *Conn) passes(s *Stream, h *msg.Head, id msg.FieldID) bool {
+// connectionSpecific reports whether a field may never stand in HTTP/2 (RFC 9113 section 8.2.2).
+func connectionSpecific(id msg.FieldID) bool {
 	switch id {
 	case msg.FieldConnection, msg.FieldKeepAlive, msg.FieldProxyConnection, msg.FieldTransferEncoding, msg.FieldUpgrade,
 		msg.FieldHTTP2Settings, msg.FieldTE:
+		return true
+	}
+	return false
+}
+
+// passes reports whether a field with an identity goes out: not what is forbidden, nor what is said by other means.
+func (c *Conn) passes(s *Stream, h *msg.Head, id msg.FieldID) bool {
+	if connectionSpecific(id) {
 		return false
+	}
+	switch id {
 	case msg.FieldHost:
 		return h.Authority.Len() == 0
 	case msg.FieldContentLength: // responses to HEAD and 304 describe a body that is not sent (RFC 9110 section 8.6)
@@ -206,11 +216,8 @@ func (c *Conn) AppendData(dst []byte, s *Stream, p []byte, end bool) (out []byte
 
 // frameRoom is the largest DATA payload that may be sent on s now.
 func (c *Conn) frameRoom(s *Stream) int {
-	return min(c.SendRoom(s), dataFrameMax, int(c.peer.maxFrame))
+	return min(c.SendRoom(s), DataFrameMax)
 }
-
-// DataFrameMax is the largest n that AppendDataHeader takes, windows aside.
-const DataFrameMax = dataFrameMax
 
 // AppendDataHeader appends the header of a DATA frame, for callers that send its n bytes of payload from where they lie.
 // n is at most SendRoom and DataFrameMax. end: the message ends with it.
@@ -230,6 +237,9 @@ func (c *Conn) AppendDataHeader(dst []byte, s *Stream, n int, end bool) []byte {
 		s.send -= int32(n)
 		c.flow.send -= int32(n)
 		c.budget.onDataSent()
+		if s.send <= 0 {
+			c.sched.refresh(s)
+		}
 	}
 	if end {
 		c.endLocal(s)
@@ -245,7 +255,7 @@ func (c *Conn) AppendTrailers(dst []byte, s *Stream, h *msg.Head) []byte {
 	kept := 0
 	if h != nil {
 		for i := range h.Fields {
-			if !h.Fields[i].Drop {
+			if f := &h.Fields[i]; !f.Drop && !connectionSpecific(f.ID) {
 				kept++
 			}
 		}
@@ -260,7 +270,7 @@ func (c *Conn) AppendTrailers(dst []byte, s *Stream, h *msg.Head) []byte {
 	start := len(dst)
 	dst = c.enc.Begin(appendFrame(dst, 0, frameHeaders, 0, s.ID))
 	for i := range h.Fields {
-		if f := &h.Fields[i]; !f.Drop {
+		if f := &h.Fields[i]; !f.Drop && !connectionSpecific(f.ID) {
 			dst = c.enc.AppendField(dst, f.ID, h.Bytes(f.Name), h.Bytes(f.Value), f.Sensitive)
 		}
 	}

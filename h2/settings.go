@@ -62,7 +62,7 @@ func (c *Conn) AppendPreface(dst []byte, now mono.Time) []byte {
 		c.own.ackBy = now.Add(cfg.SettingsTimeout)
 	}
 	if !cfg.Server {
-		dst = append(dst, preface...)
+		dst = append(dst, Preface...)
 	}
 	start := len(dst)
 	dst = appendFrame(dst, 0, frameSettings, 0, 0)

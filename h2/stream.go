@@ -62,6 +62,7 @@ const (
 	msgRspHead messages = 1 << iota // the final response's head was sent or received
 	msgHead                         // the request's method is HEAD: the response has no body whatever its fields say
 	msgConnect                      // the request's method is CONNECT
+	msgTunnel                       // there are no messages any more, only bytes both ways
 )
 
 func (m messages) has(f messages) bool { return m&f != 0 }
@@ -128,8 +129,11 @@ func (c *Conn) finish(s *Stream) {
 	c.budget.onStreamDone()
 }
 
-// cut closes the stream by reset.
+// cut closes the stream by reset. DATA of it that is under way goes by.
 func (c *Conn) cut(s *Stream, why end) {
+	if c.in.stream == s {
+		c.discard()
+	}
 	if why == endByUs && s.receiving() {
 		c.streams.recent.markCut(s.ID)
 	}

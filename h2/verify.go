@@ -69,7 +69,7 @@ func (c *Conn) verifySchedule() {
 	ready := 0
 	for s := c.streams.first; s != nil; s = s.live.next {
 		in := s.queue.next != nil
-		if in && (!s.queue.wants || !s.sendable()) {
+		if in && (!s.queue.wants || !s.sendable() || s.send <= 0) {
 			panic("h2: a stream waits for its turn to send that has nothing to send")
 		}
 		if s.queue.wants && s.send > 0 && !in {
