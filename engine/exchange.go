@@ -218,12 +218,13 @@ func (x *exchange) attach(b backStream, c *backConn) {
 	x.onReqRoom()
 }
 
-// reqRoom is how many bytes of the request's body may come now.
+// reqRoom is how many bytes of the request's body may come now. What frames them is not counted beforehand, so that a side
+// may hold a little more than its bound; it has no room then.
 func (x *exchange) reqRoom() int {
 	if x.place != placeAttached || x.req.replay.sent < x.req.replay.held.Len() {
 		return 0
 	}
-	return x.back.reqRoom()
+	return max(x.back.reqRoom(), 0)
 }
 
 // onReqData is called by the front with at most reqRoom bytes.
@@ -294,7 +295,7 @@ func (x *exchange) onRspRoom() {
 }
 
 // rspRoom is how many bytes of the response's body may come now.
-func (x *exchange) rspRoom() int { return x.front.rspRoom() }
+func (x *exchange) rspRoom() int { return max(x.front.rspRoom(), 0) }
 
 // watch sets the exchange's deadline to what it waits for now: the server, if it is the server's turn; nothing, if it is
 // the client's, whose side keeps its own deadline.
@@ -313,7 +314,7 @@ func (x *exchange) watch() {
 		d = t.Tunnel
 	case x.rsp.state == rspAwaited && x.req.state == reqFlowing && x.back.reqRoom() > 0:
 		d = 0
-	case x.rsp.state == rspFlowing && x.front.rspRoom() == 0:
+	case x.rsp.state == rspFlowing && x.rspRoom() == 0:
 		d = 0
 	}
 	x.arm(d)
