@@ -94,7 +94,7 @@ func exchangePlain(fds []int, request []byte) error {
 			return err
 		}
 		if !bytes.HasPrefix(buf[:n], []byte("HTTP/1.1 200 ")) {
-			return fmt.Errorf("answer %.40q", buf[:n])
+			return fmt.Errorf("answer %.300q", buf[:n])
 		}
 	}
 	return nil
@@ -128,7 +128,7 @@ func exchangeTLS(fds []int, config *tls.Config, request []byte) error {
 			return err
 		}
 		if !bytes.HasPrefix(buf[:n], []byte("HTTP/1.1 200 ")) {
-			return fmt.Errorf("answer %.40q", buf[:n])
+			return fmt.Errorf("answer %.300q", buf[:n])
 		}
 	}
 	return nil

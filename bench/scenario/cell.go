@@ -33,7 +33,7 @@ func (c *cell) label() string {
 // playCell starts the contender, plays its part and stops it.
 func (b *Bench) playCell(ctx context.Context, c *cell) (err error) {
 	if c.s.play == playIdle {
-		c.setup.Conns = b.idleConns(c.s) + 1000
+		c.setup.Conns = b.idleConns(c.s) + idleOthers
 	}
 	if c.run, err = b.ground.Start(c.bin, c.setup); err != nil {
 		return fmt.Errorf("start: %w", err)
@@ -96,14 +96,11 @@ func (b *Bench) job(c *cell) *load.Job {
 // load plays an ordinary scenario.
 func (b *Bench) load(ctx context.Context, c *cell) error {
 	j := b.job(c)
-	r, err := b.runLoad(ctx, j)
+	r, err := b.undisturbed(ctx, j)
 	if err != nil {
 		return err
 	}
-	if !c.clean(j, r) {
-		return nil
-	}
-	if !c.cost(j, r) {
+	if !c.clean(j, r) || !c.cost(j, r) {
 		return nil
 	}
 	c.row.Add("rss_mib", float64(measure.Resident(c.run.PID))/float64(mib))
@@ -116,6 +113,38 @@ func (b *Bench) load(ctx context.Context, c *cell) error {
 		return b.instrument(ctx, c)
 	}
 	return nil
+}
+
+// undisturbed runs a closed loop, and runs it again when other processes used the CPUs meanwhile, as long as the time set
+// aside for that lasts. Of several disturbed runs the least disturbed one counts: which one that is does not depend on
+// how the contender did.
+func (b *Bench) undisturbed(ctx context.Context, j *load.Job) (best *load.Result, err error) {
+	for try := range disturbedTries {
+		if try > 0 {
+			b.spare -= j.Warmup + j.Duration
+		}
+		r, err := b.runLoad(ctx, j)
+		if err != nil {
+			return nil, err
+		}
+		if best == nil || others(r) < others(best) {
+			best = r
+		}
+		if others(best) <= report.OthersMax || b.spare <= 0 {
+			break
+		}
+	}
+	return best, nil
+}
+
+const disturbedTries = 4
+
+func percent(d time.Duration, r *load.Result) float64 { return 100 * d.Seconds() / r.Elapsed.Seconds() }
+
+// others is how much of a CPU, in per cent, went to processes that are no part of the measurement.
+func others(r *load.Result) float64 {
+	known := r.Used["proxy"].CPU + r.Used["load"].CPU + r.Used["origin"].CPU
+	return max(0, percent(r.Used["machine"].CPU-known, r))
 }
 
 // latency runs the open loop.
@@ -158,9 +187,7 @@ func (c *cell) cost(j *load.Job, r *load.Result) bool {
 
 // busy adds who used the CPUs, and notes when a figure is not what it seems.
 func (c *cell) busy(r *load.Result) {
-	percent := func(d time.Duration) float64 { return 100 * d.Seconds() / r.Elapsed.Seconds() }
-	proxy, ours := percent(r.Used["proxy"].CPU), percent(r.Used["load"].CPU+r.Used["origin"].CPU)
-	others := max(0, percent(r.Used["machine"].CPU)-proxy-ours)
+	proxy, ours, others := percent(r.Used["proxy"].CPU, r), percent(r.Used["load"].CPU+r.Used["origin"].CPU, r), others(r)
 	c.row.Add("proxy_busy", proxy)
 	c.row.Add("load_busy", ours)
 	c.row.Add("others_busy", others)

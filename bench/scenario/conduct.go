@@ -49,6 +49,9 @@ func (b *Bench) overload(ctx context.Context, c *cell) error {
 	return nil
 }
 
+// idleOthers is how many client connections besides the idle ones a contender is set up for.
+const idleOthers = 500
+
 // idle measures the memory of idle connections and how others fare beside them.
 func (b *Bench) idle(ctx context.Context, c *cell) error {
 	j := b.job(c)
@@ -61,7 +64,7 @@ func (b *Bench) idle(ctx context.Context, c *cell) error {
 	}
 	before := measure.Resident(c.run.PID)
 	j = b.job(c)
-	j.Idle.Conns, j.Gate = c.setup.Conns-1000, true
+	j.Idle.Conns, j.Gate = c.setup.Conns-idleOthers, true
 	j.Rate, j.Duration = r.PerSecond()*loadFraction, b.scaled(b.opt.Open)
 	g, err := b.startLoad(ctx, j)
 	if err != nil {

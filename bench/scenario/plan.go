@@ -98,7 +98,7 @@ func (b *Bench) pace(rest []Scenario) {
 			fixed += time.Duration(b.playing(s)) * 1500 * time.Millisecond
 		}
 	}
-	left := time.Until(b.deadline) - 5*time.Second
+	left := time.Until(b.deadline) - b.spare - 5*time.Second
 	b.scale = 1
 	if fixed+elastic > left && elastic > 0 {
 		b.scale = max(0.3, float64(left-fixed)/float64(elastic))
@@ -133,11 +133,16 @@ func (b *Bench) scaled(d time.Duration) time.Duration {
 	return max(time.Duration(float64(d)*b.scale), 150*time.Millisecond)
 }
 
-// idleConns is how many idle connections a scenario holds: a relay needs two descriptors for each.
+// idleConns is how many idle connections a scenario holds, the same for all contenders: as many as the limit of open files
+// leaves room for when a connection takes two, as it does in a relay and in a proxy that sets descriptors aside for its
+// servers.
 func (b *Bench) idleConns(s Scenario) int {
-	n := min(b.opt.IdleConns, int(b.files-min(b.files, 8192))/2)
+	n := min(b.opt.IdleConns, (int(b.files)-idleReserve)/2)
 	if s.setup.TLS() {
-		n /= 20
+		n = min(n/10, 5000)
 	}
 	return max(n, 16)
 }
+
+// idleReserve is what else than idle connections a process opens.
+const idleReserve = 2500

@@ -96,17 +96,19 @@ func TestPaceKeepsTheBudget(t *testing.T) {
 }
 
 func TestIdleConnsFitTheFileLimit(t *testing.T) {
-	plain, _ := Select([]string{"idle"}, false)
+	picked, _ := Select([]string{"idle", "idle-tls"}, false)
 	b := bench(t, Options{IdleConns: 100000})
-	if got := b.idleConns(plain[0]); got != 100000 {
-		t.Errorf("%d idle connections with a million descriptors", got)
-	}
-	b.files = 20000
-	if got := b.idleConns(plain[0]); got != (20000-8192)/2 {
-		t.Errorf("%d idle connections with 20000 descriptors", got)
-	}
-	b.files = 1024
-	if got := b.idleConns(plain[0]); got != 16 {
-		t.Errorf("%d idle connections with 1024 descriptors", got)
+	for _, c := range []struct {
+		files          uint64
+		plain, secured int
+	}{
+		{1 << 20, 100000, 5000},
+		{20000, 8750, 875},
+		{1024, 16, 16},
+	} {
+		b.files = c.files
+		if plain, secured := b.idleConns(picked[0]), b.idleConns(picked[1]); plain != c.plain || secured != c.secured {
+			t.Errorf("with %d descriptors: %d plain, %d TLS", c.files, plain, secured)
+		}
 	}
 }
