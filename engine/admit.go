@@ -162,7 +162,7 @@ func (x *exchange) toServer() {
 	x.way.step = stepServer
 	srv := x.choose()
 	if srv == nil {
-		x.answer(causeNoServer)
+		x.awaitServer()
 		return
 	}
 	x.way.server = srv
@@ -182,6 +182,29 @@ func (x *exchange) toServer() {
 		q = srv.queue
 	}
 	x.join(q)
+}
+
+// awaitServer is called when no server can be given the exchange. One that only backs off after errors will be tried again
+// soon: the exchange waits for that as it would in a queue, so that a server's restart costs time and not errors.
+func (x *exchange) awaitServer() {
+	soonest := mono.Never
+	for _, s := range x.way.backend.servers {
+		if s.state <= stats.StateSlowStart && s.weight > 0 && s.addr.IsValid() && s != x.way.avoid {
+			soonest = min(soonest, s.shared.pool.Backoff.Until())
+		}
+	}
+	if soonest == mono.Never || soonest > x.way.until {
+		x.giveUp(causeNoServer)
+		return
+	}
+	places := x.way.backend.limits.Places
+	if !places.TryAcquire() {
+		x.reject(stats.QueueFull)
+		return
+	}
+	x.way.places = places
+	x.beginWait()
+	x.arm(max(soonest.Sub(x.w.now), 1))
 }
 
 // withRoom finds a server that has room, if the exchange is free to go to any.
@@ -300,7 +323,7 @@ func (x *exchange) leaveQueue() {
 func (x *exchange) onQueueTimeout() {
 	if x.way.queue == nil { // waited for a rate
 		x.endWait()
-		if x.way.step == stepSession {
+		if x.way.step <= stepServer {
 			x.toServer()
 			return
 		}

@@ -39,7 +39,7 @@ type planFrontend struct {
 type planBackend struct {
 	limits                     *limit.Attachment
 	queue, connQueue, sslQueue *queue
-	secure                     *tlsio.ClientConfig
+	secure, secureH1           *tlsio.ClientConfig
 	sessions                   *tlsio.SessionStore
 	sessionsMax                int
 	servers                    map[string]*sharedServer
@@ -138,7 +138,14 @@ func (e *Engine) prepareBackend(b *config.Backend) (*planBackend, error) {
 	}
 	var err error
 	pb.sessionsMax = b.SessionCache
-	pb.secure, pb.sessions, err = e.clientTLS(b, old)
+	if pb.sessions = sessionsOf(b, old); b.H2 == config.BackendH2ALPN {
+		if pb.secureH1, err = e.clientTLS(b, pb.sessions, "http/1.1"); err != nil {
+			return nil, err
+		}
+		pb.secure, err = e.clientTLS(b, pb.sessions, "h2", "http/1.1")
+		return pb, err
+	}
+	pb.secure, err = e.clientTLS(b, pb.sessions, "http/1.1")
 	return pb, err
 }
 
@@ -266,7 +273,8 @@ func (w *worker) applyBackend(p *plan, b *config.Backend, old *view) *backend {
 	if keep {
 		be = o
 	}
-	be.cfg, be.limits, be.secure, be.timeouts = b, pb.limits, pb.secure, b.Timeouts
+	be.cfg, be.limits, be.timeouts = b, pb.limits, b.Timeouts
+	be.secure, be.secureH1 = pb.secure, pb.secureH1
 	be.bufferMax = bufferMaxOf(pb.limits)
 	be.replayMax = be.bufferMax / 2
 	be.maxRetries = int(pb.limits.Retries.Max())
@@ -347,7 +355,10 @@ func (w *worker) listenerToken() netio.Token {
 
 // closeListener takes what its queue holds first: those clients were told that they are connected.
 func (w *worker) closeListener(l *listener) {
-	w.acceptFrom(l)
+	for l.waiting = true; l.waiting; {
+		l.waiting = false
+		w.acceptFrom(l) // sets waiting again while there are more
+	}
 	w.wheel.Disarm(&l.retry)
 	w.k.Unwatch(l.fd)
 	w.k.Close(l.fd)

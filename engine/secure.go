@@ -137,7 +137,11 @@ func (c *backConn) peer() *tlsio.Peer {
 	if sni == "" {
 		name = c.srv.cfg.Host
 	}
-	return c.srv.be.secure.Peer(c.srv.cfg.Address, sni, name)
+	secure := c.srv.be.secure
+	if c.owner != nil && c.owner.hold.ntlm && c.srv.be.secureH1 != nil {
+		secure = c.srv.be.secureH1
+	}
+	return secure.Peer(c.srv.cfg.Address, sni, name)
 }
 
 // shakeHands goes on with the handshake and reports whether the connection stands.

@@ -28,6 +28,7 @@ type backend struct {
 	policy     pool.Policy
 	h2         *h2.Config
 	secure     *tlsio.ClientConfig // nil: cleartext
+	secureH1   *tlsio.ClientConfig // offers no HTTP/2: for identities that are tied to connections; nil: secure offers none
 	bufferMax  int
 	replayMax  int // request body held for a retry
 	maxRetries int
@@ -337,6 +338,11 @@ func (s *session) dropPrivate(c *backConn) {
 // carries the identity of this client now (NTLM and Negotiate authenticate connections, not requests).
 func (x *exchange) makePrivate() {
 	x.s.hold.ntlm = true
+	x.bindConnection()
+}
+
+// bindConnection makes the h1 connection that the exchange is on its session's own.
+func (x *exchange) bindConnection() {
 	b, ok := x.back.(*h1Back)
 	if !ok || b.owner != nil {
 		return

@@ -8,9 +8,17 @@ import (
 )
 
 // comeBack has a listener looked at again in the next turn: its queue was not emptied, and an edge is reported once.
-func (w *worker) comeBack(l *listener) {
-	l.retry.Kind, l.retry.Token = uint8(timerListener), l.token
-	w.wheel.Arm(&l.retry, w.now)
+func (w *worker) comeBack(l *listener) { w.crowded = append(w.crowded, l) }
+
+// acceptMore goes on with listeners whose queue was not emptied in the turn before.
+func (w *worker) acceptMore() {
+	n := len(w.crowded)
+	for _, l := range w.crowded[:n] {
+		if l.waiting {
+			w.acceptFrom(l)
+		}
+	}
+	w.crowded = append(w.crowded[:0], w.crowded[n:]...)
 }
 
 // retryAt has a listener looked at again a little later, when descriptors may be free again.

@@ -35,16 +35,21 @@ func (e *Engine) serverTLS(b *config.Bind) (*tlsio.ServerConfig, error) {
 	return sc, err
 }
 
-// clientTLS is how a backend's servers are spoken to. The session cache outlives reloads: its keys include all that a
-// session depends on.
-func (e *Engine) clientTLS(b *config.Backend, old *planBackend) (*tlsio.ClientConfig, *tlsio.SessionStore, error) {
-	var sessions *tlsio.SessionStore
-	if old != nil && old.sessions != nil && old.sessionsMax == b.SessionCache {
-		sessions = old.sessions
-	} else if b.SessionCache > 0 {
-		sessions = tlsio.NewSessionStore(b.SessionCache)
+// sessionsOf is the cache of TLS sessions towards a backend's servers. It outlives reloads: its keys include all that a
+// session depends on. nil: none is wanted.
+func sessionsOf(b *config.Backend, old *planBackend) *tlsio.SessionStore {
+	switch {
+	case b.SessionCache <= 0:
+		return nil
+	case old != nil && old.sessions != nil && old.sessionsMax == b.SessionCache:
+		return old.sessions
 	}
-	o := &tlsio.ClientOptions{CAFile: b.TLS.CAFile, CAPEM: b.TLS.CAPEM, Sessions: sessions, ALPN: []string{"http/1.1"}}
+	return tlsio.NewSessionStore(b.SessionCache)
+}
+
+// clientTLS is how a backend's servers are spoken to.
+func (e *Engine) clientTLS(b *config.Backend, sessions *tlsio.SessionStore, alpn ...string) (*tlsio.ClientConfig, error) {
+	o := &tlsio.ClientOptions{CAFile: b.TLS.CAFile, CAPEM: b.TLS.CAPEM, Sessions: sessions, ALPN: alpn}
 	switch b.TLS.Verify {
 	case config.VerifyCA:
 		o.Verify = tlsio.VerifyCA
@@ -54,12 +59,9 @@ func (e *Engine) clientTLS(b *config.Backend, old *planBackend) (*tlsio.ClientCo
 	if b.TLS.Cert != nil {
 		o.Cert = certSource(b.TLS.Cert)
 	}
-	if b.H2 == config.BackendH2ALPN {
-		o.ALPN = []string{"h2", "http/1.1"}
-	}
 	c, warnings, err := tlsio.NewClientConfig(o)
 	for _, text := range warnings {
 		e.log.Warn("tls", "backend", b.Name, "warning", text)
 	}
-	return c, sessions, err
+	return c, err
 }

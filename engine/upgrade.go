@@ -10,7 +10,7 @@ import (
 // openTunnel is called when the server agrees to switch. Client and server may say so in different words: 101 with a
 // token in HTTP/1.1, 200 to an extended CONNECT in HTTP/2 and 3 (RFC 8441 section 5).
 func (x *exchange) openTunnel(h *msg.Head) {
-	x.req.state = reqFlowing
+	x.req.state, x.req.ended = reqFlowing, false // what the client sends from here on has an end of its own
 	streamed := x.req.head.Version >= msg.HTTP2
 	switch {
 	case streamed && h.Status == 101:

@@ -31,10 +31,11 @@ type worker struct {
 	bufs      *buf.Pool
 	events    []netio.Event
 
-	ready  []*conn // to be read again: a reason to wait has gone
-	dirty  []*conn // written to in this turn
-	broken []*conn // found dead while writing
-	dead   []*conn // closed in this turn
+	crowded []*listener // with more clients in the queue than one turn may take
+	ready   []*conn     // to be read again: a reason to wait has gone
+	dirty   []*conn     // written to in this turn
+	broken  []*conn     // found dead while writing
+	dead    []*conn     // closed in this turn
 
 	scratch    []byte   // what is being read
 	pieces     [][]byte // of the write being made
@@ -91,6 +92,7 @@ func (w *worker) turn() {
 	for i := range w.events[:n] {
 		w.dispatch(&w.events[i])
 	}
+	w.acceptMore()
 	w.takeMail()
 	w.wheel.Advance(w.now, w.fire)
 	w.resume()
@@ -104,7 +106,7 @@ func (w *worker) turn() {
 
 // sleepUntil is the deadline of the next wait: now, if something is left to do.
 func (w *worker) sleepUntil() mono.Time {
-	if len(w.ready) > 0 || !w.mail.PrepareSleep() {
+	if len(w.ready) > 0 || len(w.crowded) > 0 || !w.mail.PrepareSleep() {
 		return 0
 	}
 	w.stats.Loop.Sleeps++
