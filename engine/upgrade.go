@@ -11,6 +11,8 @@ import (
 // token in HTTP/1.1, 200 to an extended CONNECT in HTTP/2 and 3 (RFC 8441 section 5).
 func (x *exchange) openTunnel(h *msg.Head) {
 	x.req.state, x.req.ended = reqFlowing, false // what the client sends from here on has an end of its own
+	x.bindConnection()
+	x.bindConnection()
 	streamed := x.req.head.Version >= msg.HTTP2
 	switch {
 	case streamed && h.Status == 101:
