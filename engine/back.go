@@ -113,6 +113,8 @@ func (c *backConn) onRoom() {
 		c.h2.onRoom()
 	case c.h1.x != nil:
 		c.h1.x.onReqRoom()
+	case c.has(finished): // what a tunnel has left is sent
+		c.end(stats.CauseSessionEnd, false)
 	}
 }
 

@@ -212,9 +212,24 @@ func (b *backH1) fail(c *backConn, end stats.Cause) {
 }
 
 func (b *backH1) onTimeout(c *backConn) {
-	if b.x == nil {
+	switch {
+	case b.x != nil:
+	case c.has(finishing):
+		c.end(stats.CauseTimeout, true)
+	default:
 		c.expire()
 	}
+}
+
+// part ends a connection whose tunnel is over in both directions: what was written last is still to be sent.
+func (c *backConn) part() {
+	if c.owner != nil { // whose end must not cut it short
+		c.owner.dropPrivate(c)
+		c.owner = nil
+	}
+	c.count(gaugeDraining)
+	c.finish()
+	c.arm(deadlineAfter(c.w.now, c.srv.be.timeouts.ServerFin))
 }
 
 func (t *h1Back) server() *backConn { return (*backConn)(t) }
@@ -276,7 +291,9 @@ func (t *h1Back) release(clean bool) {
 	b.x = nil
 	switch {
 	case c.stage == backClosed:
-	case !clean || b.tunnel || !b.persist || !b.reader.Idle() || c.backlog() > 0:
+	case clean && b.tunnel:
+		c.part()
+	case !clean || !b.persist || !b.reader.Idle() || c.backlog() > 0:
 		c.end(b.closeCause(clean), !clean)
 	default:
 		c.node.Prove()
@@ -286,7 +303,7 @@ func (t *h1Back) release(clean bool) {
 
 func (b *backH1) closeCause(clean bool) stats.Cause {
 	switch {
-	case b.tunnel || !clean:
+	case !clean:
 		return stats.CauseSessionEnd
 	case !b.persist:
 		return stats.CausePeerClosed

@@ -119,9 +119,9 @@ func (t *h1Stream) released() {
 	case f.cut:
 		s.flush()
 		s.close(true)
-	case x.rsp.tunnel:
-		s.close(x.cut != nil)
-	case !f.keep || f.state == h1Body:
+	case x.rsp.tunnel && x.cut != nil:
+		s.close(true)
+	case x.rsp.tunnel || !f.keep || f.state == h1Body:
 		s.linger()
 	default:
 		f.next(s)

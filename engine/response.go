@@ -82,7 +82,7 @@ func (x *exchange) settle() {
 // settleTunnel ends a tunnel when both directions have.
 func (x *exchange) settleTunnel() {
 	if x.rsp.tunnel && x.rsp.state == rspWhole && x.req.state == reqWhole {
-		x.detach(false)
+		x.detach(true)
 		x.end(nil)
 	}
 }
