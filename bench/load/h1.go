@@ -102,7 +102,7 @@ func (h *h1) step(p []byte, done func(outcome)) (int, string) {
 		return end + 1, ""
 	}
 	size, _, _ := bytes.Cut(line, []byte(";"))
-	n, err := strconv.ParseInt(string(size), 16, 64)
+	n, err := strconv.ParseInt(string(size), 16, 56)
 	if err != nil || n < 0 {
 		return 0, "bad chunk"
 	}

@@ -143,7 +143,7 @@ func (c *conn) chunked(p, out []byte) (int, []byte) {
 		return end + 1, out
 	}
 	size, _, _ := bytes.Cut(line, []byte(";"))
-	n, err := strconv.ParseInt(string(bytes.TrimSpace(size)), 16, 64)
+	n, err := strconv.ParseInt(string(bytes.TrimSpace(size)), 16, 56)
 	if err != nil || n < 0 {
 		return c.refuse(len(p), out)
 	}
