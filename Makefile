@@ -62,4 +62,4 @@ bench-compare: $(BENCH) ## make bench-compare A=old.json B=new.json
 	$(BENCH) compare $(A) $(B)
 
 clean:
-	rm -rf bin bench/report
+	rm -rf bin bench/report/*.md bench/report/*.svg bench/report/*.json
