@@ -85,7 +85,6 @@ var (
 	workerEvents       = counter("worker_events_total", "Events that the kernel reported.", "worker")
 	workerSleeps       = counter("worker_sleeps_total", "Waits that could sleep.", "worker")
 	workerMail         = counter("worker_messages_total", "Messages taken (in) and posted (out).", "worker", "direction")
-	workerMailFull     = counter("worker_messages_refused_total", "Posts that found the other mailbox full.", "worker")
 	workerAcceptErrors = counter("worker_accept_errors_total", "Accepts that failed for want of a resource.", "worker")
 	logLines           = counter("access_log_lines_total", "Access-log lines written or handed to the writer.", "worker")
 	logDropped         = counter("access_log_dropped_total", "Access-log lines that could not be written.", "worker")

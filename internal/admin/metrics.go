@@ -192,7 +192,6 @@ func collectWorker(out sink, w *stats.WorkerRow) {
 	out.value(workerSleeps, float64(w.Sleeps), id)
 	out.value(workerMail, float64(w.MailIn), id, "in")
 	out.value(workerMail, float64(w.MailOut), id, "out")
-	out.value(workerMailFull, float64(w.MailFull), id)
 	out.value(workerAcceptErrors, float64(w.AcceptErrors), id)
 	out.value(logLines, float64(w.LogLines), id)
 	out.value(logDropped, float64(w.LogDropped), id)

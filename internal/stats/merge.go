@@ -73,7 +73,7 @@ func workerRow(c *Cells) WorkerRow {
 	l := &c.loop
 	return WorkerRow{
 		ID: c.id, Connections: l.Conns, Loop: l.Seconds, Turns: l.Turns, Events: l.Events, Sleeps: l.Sleeps,
-		MailIn: l.MailIn, MailOut: l.MailOut, MailFull: l.MailFull,
+		MailIn: l.MailIn, MailOut: l.MailOut,
 		LogLines: l.LogLines, LogDropped: l.LogDropped, AcceptErrors: l.AcceptErrors,
 	}
 }

@@ -119,7 +119,6 @@ type WorkerRow struct {
 	Sleeps       uint64    `json:"sleeps"`
 	MailIn       uint64    `json:"mail-in"`
 	MailOut      uint64    `json:"mail-out"`
-	MailFull     uint64    `json:"mail-full"`
 	LogLines     uint64    `json:"log-lines"`
 	LogDropped   uint64    `json:"log-dropped"`
 	AcceptErrors uint64    `json:"accept-errors"`

@@ -26,7 +26,6 @@ type Loop struct {
 	Sleeps       uint64 // waits that could block
 	MailIn       uint64 // messages taken from the mailbox
 	MailOut      uint64 // messages posted to other mailboxes
-	MailFull     uint64 // posts refused because the other mailbox was full
 	LogLines     uint64 // access-log lines handed over
 	LogDropped   uint64 // access-log lines dropped because they could not be written at once
 	AcceptErrors uint64 // accepts that failed for want of descriptors or memory
