@@ -142,7 +142,15 @@ func (x *exchange) beginWait() {
 	}
 }
 
-// endWait is its counterpart; it tells how long the wait was.
+// gotTurn ends a wait that was worth it.
+func (x *exchange) gotTurn() {
+	if x.place == placeQueued {
+		x.way.backend.cells.QueueWait.Observe(int64(x.w.now.Sub(x.time.queued)))
+	}
+	x.endWait()
+}
+
+// endWait takes the exchange out of the queue's length.
 func (x *exchange) endWait() {
 	if x.way.places != nil {
 		x.way.places.Release()
@@ -151,9 +159,7 @@ func (x *exchange) endWait() {
 	if x.place == placeQueued {
 		x.place = placeNew
 		x.way.backend.cells.QueueLength--
-		waited := x.w.now.Sub(x.time.queued)
-		x.time.dequeued += waited
-		x.way.backend.cells.QueueWait.Observe(int64(waited))
+		x.time.dequeued += x.w.now.Sub(x.time.queued)
 	}
 }
 
@@ -279,7 +285,7 @@ func (x *exchange) giveUp(c *cause) {
 // granted is called with the token that the exchange has waited for.
 func (x *exchange) granted(c *limit.Count) {
 	x.way.queue = nil
-	x.endWait()
+	x.gotTurn()
 	x.arm(0)
 	switch x.way.step {
 	case stepServer:
@@ -322,7 +328,7 @@ func (x *exchange) leaveQueue() {
 // onQueueTimeout is called when the exchange's pass has come, or its patience has run out.
 func (x *exchange) onQueueTimeout() {
 	if x.way.queue == nil { // waited for a rate
-		x.endWait()
+		x.gotTurn()
 		if x.way.step <= stepServer {
 			x.toServer()
 			return

@@ -1,6 +1,9 @@
 package engine
 
-import "weir/internal/msg"
+import (
+	"weir/internal/msg"
+	"weir/internal/stats"
+)
 
 // onRspHead is called by the back with a head that the codec has read; h may be changed. Interim heads may come more than
 // once before the final one.
@@ -117,6 +120,13 @@ func (x *exchange) serverFailed(c *cause) {
 
 // abort ends the exchange because the client's side is gone or gave up. The front has already been told.
 func (x *exchange) abort(c *cause) {
+	if x.place == placeQueued {
+		left := stats.QueueClientLeft
+		if c == causeDraining {
+			left = stats.QueueDraining
+		}
+		x.way.backend.cells.QueueRejected[left]++
+	}
 	x.leaveQueue()
 	x.detach(false)
 	x.end(c)
