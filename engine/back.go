@@ -24,6 +24,7 @@ type backConn struct {
 	openedAt mono.Time // when the connect began
 	tokens   connTokens
 	gauge    connGauge
+	rested   bool // it has been idle: the server may have ended it before it could know of the exchange
 
 	h1 backH1
 	h2 *backH2

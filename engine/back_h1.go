@@ -16,6 +16,7 @@ type backH1 struct {
 	tunnel  bool      // bytes pass unparsed
 	got     bool      // a byte of the response under way has arrived
 	persist bool      // the server lets the connection live after this response
+	strays  bool      // bytes have come behind the response
 }
 
 // h1Back is a server connection seen as the back half of its exchange.
@@ -46,6 +47,10 @@ func (b *backH1) onReadable(c *backConn) {
 		p, io := c.fill(b.readLimit())
 		switch io {
 		case netio.OK:
+			if c.has(unsent) {
+				b.onUnasked(c)
+				return
+			}
 			b.use(c, p)
 		case netio.Again:
 			return
@@ -81,6 +86,16 @@ func (b *backH1) onIdleInput(c *backConn) {
 	default:
 		c.end(causeOfIO(io), false)
 	}
+}
+
+// onUnasked ends a connection with bytes that had come before the request was sent: they are no answer to it. Servers say 408
+// or worse when they end an idle connection, and a request may be put on it in the turn in which that arrives.
+func (b *backH1) onUnasked(c *backConn) {
+	if c.rested || c.node.Recycle.Uses() > 1 {
+		b.fail(c, stats.CauseStaleOnUse)
+		return
+	}
+	b.onBad(c)
 }
 
 func (b *backH1) use(c *backConn, p []byte) {
@@ -161,7 +176,7 @@ func (b *backH1) on(c *backConn, ev h1.Event, h *msg.Head, after int) {
 // response.
 func (b *backH1) endResponse(c *backConn, trailers *msg.Head, after int) {
 	if after > 0 {
-		b.persist = false
+		b.persist, b.strays = false, true
 	}
 	b.x.onRspEnd(trailers)
 }
@@ -182,9 +197,11 @@ func (b *backH1) onEnd(c *backConn) {
 		x.onRspEnd(nil)
 		return
 	}
-	if kind, err := b.reader.EOF(); err == nil && kind == h1.End {
-		x.onRspEnd(nil)
-		return
+	if !b.reader.InHead() { // an end in the head is none, and fail has to be able to tell
+		if kind, err := b.reader.EOF(); err == nil && kind == h1.End {
+			x.onRspEnd(nil)
+			return
+		}
 	}
 	b.fail(c, stats.CausePeerClosed)
 }
@@ -203,7 +220,7 @@ func (b *backH1) fail(c *backConn, end stats.Cause) {
 		if x.rsp.state == rspAwaited && b.reader.InHead() {
 			why = causeBadResponse
 		}
-	case c.node.Recycle.Uses() > 1:
+	case c.rested || c.node.Recycle.Uses() > 1:
 		why, end = causeStale, stats.CauseStaleOnUse
 	}
 	c.end(end, true)
@@ -236,7 +253,7 @@ func (t *h1Back) server() *backConn { return (*backConn)(t) }
 
 func (t *h1Back) reqHead(h *msg.Head, end bool) {
 	c, b := t.server(), &t.h1
-	b.got, b.persist, b.tunnel = false, false, false
+	b.got, b.persist, b.strays, b.tunnel = false, false, false, false
 	b.body = h1Raw
 	if !end && h.Framing != msg.BodyLength {
 		b.body = h1Chunked
@@ -248,6 +265,7 @@ func (t *h1Back) reqHead(h *msg.Head, end bool) {
 		o.WebSocketKey = w.webSocketKey()
 	}
 	w.headBuf = h1.AppendRequest(w.headBuf[:0], h, o)
+	c.set(unsent)
 	c.write(w.headBuf)
 	c.arm(mono.Never)
 	if c.has(canRead) {
@@ -279,7 +297,9 @@ func (t *h1Back) reqEnd(trailers *msg.Head) {
 	}
 }
 
-func (t *h1Back) reqRoom() int { return t.srv.be.bufferMax - t.server().backlog() }
+func (t *h1Back) reqRoom() int {
+	return t.server().room(t.srv.be.bufferMax)
+}
 
 func (t *h1Back) rspResume() { t.server().wake() }
 
@@ -305,7 +325,7 @@ func (b *backH1) closeCause(clean bool) stats.Cause {
 	switch {
 	case !clean:
 		return stats.CauseSessionEnd
-	case !b.persist:
+	case !b.persist && !b.strays:
 		return stats.CausePeerClosed
 	}
 	return stats.CauseProtocolError

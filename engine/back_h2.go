@@ -274,7 +274,7 @@ func (b *backH2) fail(end stats.Cause) {
 	}
 	b.goaway = true
 	c.srv.streams.Remove(&c.node)
-	reused := c.node.Recycle.Uses() > 1
+	reused := c.rested || c.node.Recycle.Uses() > 1
 	b.codec.Walk(func(st *h2.Stream) {
 		t := streamBack(st)
 		x, got := t.x, t.got
@@ -298,7 +298,7 @@ func (b *backH2) fail(end stats.Cause) {
 
 // resumeBlocked lets exchanges go on whose server has opened a window or taken output.
 func (b *backH2) resumeBlocked() {
-	for b.c.backlog() < b.c.srv.be.bufferMax {
+	for b.c.room(b.c.srv.be.bufferMax) > 0 {
 		st := b.codec.NextWritable()
 		if st == nil {
 			return
@@ -396,7 +396,7 @@ func (t *h2Back) reqEnd(trailers *msg.Head) {
 }
 
 func (t *h2Back) reqRoom() int {
-	n := min(t.b.codec.SendRoom(t.stream), t.b.c.srv.be.bufferMax-t.b.c.backlog())
+	n := min(t.b.codec.SendRoom(t.stream), t.b.c.room(t.b.c.srv.be.bufferMax))
 	if n <= 0 {
 		t.b.codec.Want(t.stream)
 		return 0

@@ -30,6 +30,8 @@ const (
 	inDirty                          // stands in worker.dirty
 	finishing                        // our direction ends when out is empty
 	finished                         // our direction has ended
+	starved                          // somebody was told that there is no room for output: tell when there is
+	unsent                           // the kernel has taken nothing since a request was written
 	buried                           // closed; the record is used again after this turn
 )
 
@@ -158,6 +160,7 @@ func (c *conn) flush() {
 
 // sent takes n sent bytes off the queue. It reports false when the connection turned out to be broken.
 func (c *conn) sent(n int, io netio.IO) bool {
+	c.clear(unsent)
 	c.out.Consume(n)
 	switch io {
 	case netio.OK:
@@ -181,6 +184,25 @@ func (c *conn) sendPieces(pieces [][]byte) (int, netio.IO) {
 		return c.w.k.Send(int(c.fd), pieces[0])
 	}
 	return c.w.k.SendV(int(c.fd), pieces)
+}
+
+// room is how many more bytes of output the connection takes where bound may wait. Who gets none is told when there is some.
+func (c *conn) room(bound int) int {
+	if n := bound - c.backlog(); n > 0 {
+		return n
+	}
+	c.set(starved) // framing may have made the backlog more than was asked for
+	return 0
+}
+
+// relieved reports whether somebody has to be told that there is room again. The kernel may take everything that was too much
+// without ever having been full, and then there is no event to tell it.
+func (c *conn) relieved() bool {
+	if !c.has(starved) || c.backlog() > 0 {
+		return false
+	}
+	c.clear(starved)
+	return true
 }
 
 // backlog is the number of bytes accepted for sending that the kernel has not taken.

@@ -316,7 +316,9 @@ func (f *frontH1) onClientTimeout(s *session) {
 // onRoom is called when output has left.
 func (f *frontH1) onRoom(s *session) {
 	if f.x == nil {
-		f.next(s)
+		if f.state == h1Wait { // next was told that there is no room
+			f.next(s)
+		}
 		return
 	}
 	f.armWrite(s)
@@ -336,7 +338,7 @@ func (f *frontH1) armWrite(s *session) {
 
 // next makes the connection ready for another request, or ends it.
 func (f *frontH1) next(s *session) {
-	if s.backlog() > outBeforeNext {
+	if s.room(outBeforeNext) == 0 {
 		s.arm(deadlineAfter(s.w.now, s.fe.cfg.Timeouts.Client))
 		return
 	}

@@ -54,6 +54,8 @@ func (f *frontH1) mayKeep(s *session, h *msg.Head) bool {
 	switch {
 	case !f.keep || f.half || s.w.draining || s.fe.retired || s.w.shared.straits.Step() >= limit.NoKeepAlive:
 		return false
+	case f.state == h1Body && (x.rsp.ownAnswer || h.Framing == msg.BodyNone):
+		return false // the response is over before the request: released will end the connection
 	case f.state == h1Body && x.req.head.Flags.Has(msg.FlagExpect100) && !x.req.continued && !f.moved:
 		return false
 	case x.way.forwardsClose() && !h.Flags.Has(msg.FlagKeepAlive):
@@ -89,7 +91,7 @@ func (t *h1Stream) rspEnd(trailers *msg.Head) {
 }
 
 func (t *h1Stream) rspRoom() int {
-	return (*session)(t).fe.bufferMax - (*session)(t).backlog()
+	return (*session)(t).room((*session)(t).fe.bufferMax)
 }
 
 // rspCut ends the connection after what was received. Where only the end of the connection ends the body, that end is a

@@ -49,7 +49,7 @@ func (f *frontH2) onReadable() {
 		f.use(p)
 	}
 	for i := 0; s.has(canRead) && !s.has(buried); i++ {
-		if i == readsPerTurn || s.backlog() > s.fe.bufferMax {
+		if i == readsPerTurn || s.room(s.fe.bufferMax) == 0 {
 			f.pace(i)
 			return
 		}
@@ -300,7 +300,7 @@ func (t *h2Front) unblock() {
 
 // resumeBlocked lets exchanges go on whose client has opened a window or taken output, in the order of their priority.
 func (f *frontH2) resumeBlocked() {
-	for f.s.backlog() < f.s.fe.bufferMax {
+	for f.s.room(f.s.fe.bufferMax) > 0 {
 		st := f.codec.NextWritable()
 		if st == nil {
 			return

@@ -43,7 +43,7 @@ func (t *h2Front) rspEnd(trailers *msg.Head) {
 // rspRoom is what the client's windows and our buffer take at once: a response is never taken from its server earlier, so
 // that a stream that is not read costs no memory and stops no other.
 func (t *h2Front) rspRoom() int {
-	n := min(t.f.codec.SendRoom(t.stream), t.f.s.fe.bufferMax-t.f.s.backlog())
+	n := min(t.f.codec.SendRoom(t.stream), t.f.s.room(t.f.s.fe.bufferMax))
 	if n <= 0 {
 		if !t.blocked {
 			t.blocked = true

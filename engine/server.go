@@ -158,6 +158,7 @@ func (c *backConn) idleGauge() connGauge {
 
 // rest gives back what an idle connection does not need, and looks at what may have come meanwhile.
 func (c *backConn) rest() {
+	c.rested = true
 	if c.tls != nil {
 		c.tls.Idle()
 	}

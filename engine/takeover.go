@@ -116,7 +116,7 @@ func (a *takeoverAnswer) deliver(w *worker) {
 
 // adopt makes a given connection this worker's.
 func (srv *server) adopt(g *given, x *exchange) {
-	c := &backConn{srv: srv, openedAt: g.openedAt, tokens: g.tokens, epoch: srv.epoch, stage: backOpen}
+	c := &backConn{srv: srv, openedAt: g.openedAt, tokens: g.tokens, epoch: srv.epoch, stage: backOpen, rested: true}
 	c.node.Inherit(c, &g.node)
 	if !srv.w.adopt(&c.conn, g.fd, c) {
 		g.shared.Lost()

@@ -148,6 +148,7 @@ func (w *worker) drainOut(c *conn) {
 	waited := c.backlog() > 0 || c.has(opening) || c.tls != nil
 	c.flush()
 	if waited && !c.has(buried) {
+		c.clear(starved)
 		c.owner.onRoom()
 	}
 }
@@ -172,7 +173,7 @@ func (w *worker) flush() {
 		c := w.dirty[i]
 		c.clear(inDirty)
 		c.flush()
-		if c.has(finished) && !c.has(buried) {
+		if (c.has(finished) || c.relieved()) && !c.has(buried) {
 			c.owner.onRoom()
 		}
 	}
