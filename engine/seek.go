@@ -57,17 +57,26 @@ func (x *exchange) private() bool {
 		b.SendProxy != config.SendProxyOff || x.s.hold.ntlm || x.req.head.Flags.Has(msg.FlagNTLM)
 }
 
-// ownConnection returns a free private connection of the session to the exchange's server.
+// ownConnection returns a free private connection of the session to the exchange's server. One session may ask for several
+// hosts: the whole key is compared here too.
 func (x *exchange) ownConnection() *backConn {
-	if x.way.fresh {
+	if x.way.fresh || len(x.s.hold.private) == 0 {
 		return nil
 	}
+	key := x.ownKey()
 	for _, c := range x.s.hold.private {
-		if c.srv == x.way.server && c.stage == backOpen && c.free() {
+		if c.srv == x.way.server && c.stage == backOpen && c.free() && c.node.Key() == key {
 			return c
 		}
 	}
 	return nil
+}
+
+// ownKey is the key of the session's private connections that may carry x.
+func (x *exchange) ownKey() pool.Key {
+	key := x.poolKey()
+	key.Owner = x.s.id
+	return key
 }
 
 // carry puts the exchange on the connection.
@@ -179,7 +188,7 @@ func (srv *server) idle(c *backConn) {
 func (srv *server) waiterFor(c *backConn) *exchange {
 	for x := srv.firstWaiting; x != nil; x = x.way.next {
 		if c.owner != nil {
-			if c.owner == x.s && !x.way.fresh {
+			if c.owner == x.s && !x.way.fresh && x.ownKey() == c.node.Key() {
 				return x
 			}
 			continue
