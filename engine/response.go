@@ -137,6 +137,7 @@ func (x *exchange) abort(c *cause) {
 func (x *exchange) onClientHalfClosed() {
 	switch x.place {
 	case placeQueued:
+		x.way.backend.cells.QueueRejected[stats.QueueClientLeft]++
 		x.refuse(causeClientClosed)
 	case placeAttached, placeWaiting:
 		if x.rsp.tunnel {
