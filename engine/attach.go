@@ -37,6 +37,24 @@ func (e *Engine) attach(level limit.Level, name string, l *config.Limits) *limit
 	return e.shared.table.Attach(level, name, l.Name, valuesOf(l))
 }
 
+// detachMissing takes the places that old had and p has not out of the listings. What is left there finishes with its
+// counters.
+func (e *Engine) detachMissing(old, p *plan) {
+	if old == nil {
+		return
+	}
+	for name, f := range old.frontends {
+		if p.frontends[name] == nil {
+			e.shared.table.Detach(f.limits)
+		}
+	}
+	for name, b := range old.backends {
+		if p.backends[name] == nil {
+			e.shared.table.Detach(b.limits)
+		}
+	}
+}
+
 // limitRows are all axes of all attachments, for an operator.
 func (e *Engine) limitRows() []stats.LimitRow {
 	var rows []stats.LimitRow

@@ -216,6 +216,7 @@ func (e *Engine) commit(p *plan) {
 	p.generation = e.generation
 	e.onWorkers(func(w *worker) { w.apply(p) })
 	e.commitH3(p, e.plan)
+	e.detachMissing(e.plan, p)
 	e.cfg, e.plan, e.reloaded, e.live = p.cfg, p, time.Now(), map[string]*config.Limits{}
 }
 
