@@ -197,7 +197,9 @@ func (b *backH1) onEnd(c *backConn) {
 		x.onRspEnd(nil)
 		return
 	}
-	if !b.reader.InHead() { // an end in the head is none, and fail has to be able to tell
+	// A body that ends with its connection is whole only if TLS was ended too (RFC 9112 section 9.8).
+	cut := c.tls != nil && c.tls.Truncated() && b.reader.BodyLeft() != 0
+	if !cut && !b.reader.InHead() { // an end in the head is none, and fail has to be able to tell
 		if kind, err := b.reader.EOF(); err == nil && kind == h1.End {
 			x.onRspEnd(nil)
 			return

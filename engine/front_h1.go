@@ -266,6 +266,10 @@ func (f *frontH1) onEnd(s *session) {
 	f.half = true
 	switch f.state {
 	case h1Idle:
+		if s.backlog() > 0 { // it still reads the last response
+			s.linger()
+			return
+		}
 		s.close(false)
 	case h1Head:
 		f.refuse(s, causeBadRequest)

@@ -48,7 +48,8 @@ func (t *h1Stream) rspHead(h *msg.Head, end bool) {
 }
 
 // mayKeep reports whether the connection can go on after this response. A client that expected a 100 and got a final
-// status may or may not send the body now: nobody can tell what its next bytes are (RFC 9110 section 10.1.1).
+// status may or may not send the body now: nobody can tell what its next bytes are (RFC 9110 section 10.1.1). An error that
+// comes before the request is whole means that its rest is not wanted; the client is told not to count on the connection.
 func (f *frontH1) mayKeep(s *session, h *msg.Head) bool {
 	x := f.x
 	switch {
@@ -56,7 +57,7 @@ func (f *frontH1) mayKeep(s *session, h *msg.Head) bool {
 		return false
 	case f.state == h1Body && (x.rsp.ownAnswer || h.Framing == msg.BodyNone):
 		return false // the response is over before the request: released will end the connection
-	case f.state == h1Body && x.req.head.Flags.Has(msg.FlagExpect100) && !x.req.continued && !f.moved:
+	case f.state == h1Body && (h.Status >= 300 || x.req.head.Flags.Has(msg.FlagExpect100) && !x.req.continued && !f.moved):
 		return false
 	case x.way.forwardsClose() && !h.Flags.Has(msg.FlagKeepAlive):
 		return false

@@ -328,6 +328,12 @@ func (p *peer) close() {
 	}
 }
 
+// closeWithoutGoodbye ends a TLS connection without close_notify.
+func (p *peer) closeWithoutGoodbye() {
+	p.closed = true
+	_ = p.conn.(*tls.Conn).NetConn().Close()
+}
+
 // abort cuts the connection with a RST.
 func (p *peer) abort() {
 	c := p.conn

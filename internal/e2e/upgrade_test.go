@@ -103,7 +103,9 @@ func TestUpgradeMovesMuch(t *testing.T) {
 			}
 		}
 		recv := func(from *peer, seed byte) func() error {
-			return func() error { return wantSum(from.conn.RemoteAddr().String(), io.LimitReader(from.conn, size), seed, size) }
+			return func() error {
+				return wantSum(from.conn.RemoteAddr().String(), io.LimitReader(from.conn, size), seed, size)
+			}
 		}
 		transfer(t, send(client, 5), recv(server, 5), send(server, 6), recv(client, 6))
 	})
