@@ -386,25 +386,96 @@ func (r *h3Rig) until(why string, f func() bool) {
 func TestH3EarlyData(t *testing.T) {
 	r := newH3Rig(t, 1, "")
 	tc := r.tls()
-	tc.ClientSessionCache = tls.NewLRUClientSessionCache(4)
-	do := func(method string) *http.Response {
-		t.Helper()
-		tr := r.transport(tc)
-		defer tr.Close()
-		req, _ := http.NewRequest(method, r.url("/bytes/3"), nil)
-		rsp, err := tr.RoundTrip(req)
-		mustRead(t, rsp, err)
-		return rsp
-	}
-	if rsp := do(http.MethodGet); rsp.Header.Get("X-Seen-Early") != "" {
+	tickets := &noticedSessions{ClientSessionCache: tls.NewLRUClientSessionCache(4), put: make(chan struct{}, 9)}
+	tc.ClientSessionCache = tickets
+	tr := r.transport(tc)
+	rsp, err := (&http.Client{Transport: tr}).Get(r.url("/bytes/3"))
+	mustRead(t, rsp, err)
+	if rsp.Header.Get("X-Seen-Early") != "" {
 		t.Error("a full handshake is no early data")
 	}
-	if rsp := do(http3.MethodGet0RTT); rsp.StatusCode != 200 || rsp.Header.Get("X-Seen-Early") != "1" {
-		t.Error(rsp.StatusCode, rsp.Header)
+	<-tickets.put
+	tr.Close()
+	for method, want := range map[string]int{"GET": 200, "POST": 425} {
+		if status, early := r.inEarlyData(tc, method, "/bytes/"+strconv.Itoa(want)); status != want || early != (want == 200) {
+			t.Errorf("%s: status %d, the server saw Early-Data: %v", method, status, early)
+		}
 	}
-	l := r.line("resumed", func(l *h3Line) bool { return l.TLSResumed })
-	if l.Protocol != "HTTP/3" {
+	l := r.line("too early", func(l *h3Line) bool { return l.Status == 425 })
+	if l.Protocol != "HTTP/3" || !l.TLSResumed || l.Reason != "too-early" {
 		t.Errorf("%+v", l)
+	}
+}
+
+// inEarlyData sends a request before the handshake can be complete, and reports what came back.
+func (r *h3Rig) inEarlyData(tc *tls.Config, method, path string) (status int, early bool) {
+	t := r.t
+	t.Helper()
+	u, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	deaf := &deafConn{PacketConn: u, hears: make(chan struct{})}
+	tr := &quic.Transport{Conn: deaf}
+	defer tr.Close()
+	tc = tc.Clone()
+	tc.NextProtos = []string{"h3"}
+	q, err := tr.DialEarly(context.Background(), &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: r.port}, tc, &quic.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := (&http3.Transport{}).NewClientConn(q)
+	st, err := c.OpenRequestStream(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, _ := http.NewRequest(method, r.url(path), nil)
+	if err := st.SendRequestHeader(req); err != nil {
+		t.Fatal(err)
+	}
+	st.Close()
+	r.line("the request's", func(l *h3Line) bool { return l.Path == path })
+	close(deaf.hears)
+	rsp, err := st.ReadResponse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rsp.StatusCode, rsp.Header.Get("X-Seen-Early") == "1"
+}
+
+// noticedSessions tells when a ticket has come.
+type noticedSessions struct {
+	tls.ClientSessionCache
+	put chan struct{}
+}
+
+func (n *noticedSessions) Put(key string, s *tls.ClientSessionState) {
+	n.ClientSessionCache.Put(key, s)
+	if s != nil {
+		n.put <- struct{}{}
+	}
+}
+
+// deafConn hears nothing until hears is closed, and has nothing more to say from then on: a client over it cannot complete
+// its handshake before it has sent its early data.
+type deafConn struct {
+	net.PacketConn
+	hears chan struct{}
+}
+
+func (c *deafConn) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, a, err := c.PacketConn.ReadFrom(p)
+	<-c.hears
+	return n, a, err
+}
+
+func (c *deafConn) WriteTo(p []byte, a net.Addr) (int, error) {
+	select {
+	case <-c.hears:
+		return len(p), nil
+	default:
+		return c.PacketConn.WriteTo(p, a)
 	}
 }
 

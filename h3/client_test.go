@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -175,23 +176,83 @@ func TestHeadTooLarge(t *testing.T) {
 func TestEarlyData(t *testing.T) {
 	r := newRig(t, 1, nil)
 	tc := clientTLS()
-	tc.ClientSessionCache = tls.NewLRUClientSessionCache(10)
-	get := func(method string) string {
-		tr := &http3.Transport{TLSClientConfig: tc, QUICConfig: &quic.Config{}}
+	tickets := &noticedSessions{ClientSessionCache: tls.NewLRUClientSessionCache(10), put: make(chan struct{}, 10)}
+	tc.ClientSessionCache = tickets
+	get := func(method string, conn net.PacketConn) string {
+		tr := r.over(conn, tc)
 		defer tr.Close()
-		req, _ := http.NewRequest(method, r.url("/bytes/3"), nil)
+		req, _ := http.NewRequest(method, "https://a.example/bytes/3", nil)
 		rsp, err := tr.RoundTrip(req)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatal(method, err)
 		}
 		io.Copy(io.Discard, rsp.Body)
-		r.workers[0].sync(func() {})
 		return rsp.Header.Get("X-Early")
 	}
-	if got := get(http.MethodGet); got != "false" {
+	if got := get(http.MethodGet, newUDP(t)); got != "false" {
 		t.Error("first connection:", got)
 	}
-	if got := get(http3.MethodGet0RTT); got != "true" {
+	<-tickets.put
+	r.want("the first request", "GET /bytes/3")
+	deaf := &deafConn{PacketConn: newUDP(t), hears: make(chan struct{})}
+	go func() {
+		defer close(deaf.hears)
+		r.want("early data", "GET /bytes/3")
+	}()
+	if got := get(http3.MethodGet0RTT, deaf); got != "true" {
 		t.Error("second connection:", got)
+	}
+}
+
+// deafConn hears nothing until hears is closed, and has nothing more to say from then on: a client over it cannot complete
+// its handshake before it has sent its early data.
+type deafConn struct {
+	net.PacketConn
+	hears chan struct{}
+}
+
+func (c *deafConn) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, a, err := c.PacketConn.ReadFrom(p)
+	<-c.hears
+	return n, a, err
+}
+
+func (c *deafConn) WriteTo(p []byte, a net.Addr) (int, error) {
+	select {
+	case <-c.hears:
+		return len(p), nil
+	default:
+		return c.PacketConn.WriteTo(p, a)
+	}
+}
+
+func newUDP(t testing.TB) *net.UDPConn {
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// over is a client on a socket of the test's.
+func (r *rig) over(conn net.PacketConn, tc *tls.Config) *http3.Transport {
+	tr := &quic.Transport{Conn: conn}
+	r.t.Cleanup(func() { tr.Close() })
+	return &http3.Transport{TLSClientConfig: tc, Dial: func(ctx context.Context, _ string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
+		return tr.DialEarly(ctx, net.UDPAddrFromAddrPort(r.e.Addr()), tc, qc)
+	}}
+}
+
+// noticedSessions tells when a ticket has come.
+type noticedSessions struct {
+	tls.ClientSessionCache
+	put chan struct{}
+}
+
+func (n *noticedSessions) Put(key string, s *tls.ClientSessionState) {
+	n.ClientSessionCache.Put(key, s)
+	if s != nil {
+		n.put <- struct{}{}
 	}
 }
