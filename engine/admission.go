@@ -175,8 +175,9 @@ func (s *session) passRates(axes ...limit.Axis) bool {
 
 // join takes a token of a queue's count or lines the session up for one.
 func (s *session) join(q *queue, fe *frontend) bool {
-	a := &admissionWait{queue: q, axis: q.axis}
-	a.waiter.Tag = uint64(s.token)
+	// A token is nearly always free: only who has to wait keeps the record that asking takes.
+	a := s.w.asking
+	a.queue, a.axis, a.waiter.Tag = q, q.axis, uint64(s.token)
 	until := mono.Time(0)
 	if d := s.patience(); d > 0 {
 		until = s.accepted.Add(d)
@@ -186,6 +187,7 @@ func (s *session) join(q *queue, fe *frontend) bool {
 		s.gates.take(a.waiter.Count())
 		return true
 	case limit.Queued:
+		s.w.asking = &admissionWait{}
 		s.gates.wait, s.stage = a, stageAdmission
 		s.arm(until)
 	case limit.Full:

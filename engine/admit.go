@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"weir/internal/limit"
@@ -76,7 +77,7 @@ func (x *exchange) passSession() bool {
 			}
 		}
 	}
-	if x.s.hold.firstTo(x.way.backend) {
+	if x.s.firstTo(x.way.backend) {
 		for _, axis := range [...]limit.Axis{limit.MaxSessRate, limit.RateLimitSessions} {
 			if !x.reserve(x.way.backend.limits, axis, &at, &met) {
 				return false
@@ -341,12 +342,17 @@ func (x *exchange) onQueueTimeout() {
 }
 
 // firstTo reports whether this is the session's first exchange for a backend, and remembers that it is not any more.
-func (h *sessionHold) firstTo(be *backend) bool {
-	for _, b := range h.routed {
-		if b == be.cells {
-			return false
-		}
+func (s *session) firstTo(be *backend) bool {
+	switch {
+	case s.hold.routed == be.cells:
+		return false
+	case s.hold.routed == nil:
+		s.hold.routed = be.cells
+		return true
+	case s.rare != nil && slices.Contains(s.rare.routed, be.cells):
+		return false
 	}
-	h.routed = append(h.routed, be.cells)
+	r := s.rarely()
+	r.routed = append(r.routed, be.cells)
 	return true
 }

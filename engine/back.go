@@ -13,13 +13,14 @@ import (
 //	     └────────────────┴───────────────┴── failed ──────────▲
 type backConn struct {
 	conn
-	stage  backStage
-	srv    *server
-	node   pool.Node[*backConn]
-	owner  *session    // the only session that may use it; nil: shared
-	wanted netio.Token // the exchange it was opened for
-	why    stats.Why
-	epoch  uint32 // of the server's address
+	stage   backStage
+	srv     *server
+	node    pool.Node[*backConn]
+	owner   *session    // the only session that may use it; nil: shared
+	sibling *backConn   // the next of its owner's
+	wanted  netio.Token // the exchange it was opened for
+	why     stats.Why
+	epoch   uint32 // of the server's address
 
 	openedAt mono.Time // when the connect began
 	tokens   connTokens

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"strconv"
 
 	"weir/internal/config"
 	"weir/internal/msg"
@@ -80,7 +81,8 @@ func (x *exchange) dressX(trusted bool) {
 		h.Add(msg.FieldXForwardedHost, "X-Forwarded-Host", w.fieldBuf)
 	}
 	if !trusted || h.Get(msg.FieldXForwardedPort) == nil {
-		h.Add(msg.FieldXForwardedPort, "X-Forwarded-Port", x.s.fe.portText(x.s.bind))
+		w.fieldBuf = strconv.AppendUint(w.fieldBuf[:0], uint64(x.s.bind.Address.Port()), 10)
+		h.Add(msg.FieldXForwardedPort, "X-Forwarded-Port", w.fieldBuf)
 	}
 }
 

@@ -152,6 +152,7 @@ func (e *Engine) newWorker(i int, kernel func(int) (netio.Kernel, error)) (*work
 	w.events = make([]netio.Event, eventsPerWait)
 	w.scratch = make([]byte, scratchBytes)
 	w.pieces = make([][]byte, 0, piecesMax)
+	w.asking = &admissionWait{}
 	w.line = &accessLine{w: w, log: e.access}
 	w.rand.state = binary.LittleEndian.Uint64(seed[:])
 	w.ids = requestIDs{prefix: binary.LittleEndian.Uint64(seed[8:]), counter: binary.LittleEndian.Uint64(seed[16:])}

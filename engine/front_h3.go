@@ -43,7 +43,7 @@ func (w *worker) openH3(c *h3.Conn) {
 		c.Close(h3.NoError, "")
 		return
 	}
-	s := &session{bind: l.bind, fe: l.fe, peer: c.Peer(), local: c.Local, accepted: w.now, id: w.shared.owners.next()}
+	s := &session{bind: l.bind, fe: l.fe, peer: c.Peer(), rare: &sessionRare{local: c.Local}, accepted: w.now, id: w.shared.owners.next()}
 	s.stage, s.proto = stageServing, stats.H3
 	s.secure = &secureFacts{version: tlsVersionWord(config.VersionTLS13), resumed: c.Resumed}
 	f := &frontH3{s: s, conn: c, idle: w.now}

@@ -46,7 +46,7 @@ func (s *session) proxied() bool {
 		return false
 	}
 	if !h.Local {
-		s.peer, s.local = h.Source, h.Destination
+		s.peer, s.rarely().local = h.Source, h.Destination
 	}
 	return true
 }

@@ -60,11 +60,11 @@ func (x *exchange) private() bool {
 // ownConnection returns a free private connection of the session to the exchange's server. One session may ask for several
 // hosts: the whole key is compared here too.
 func (x *exchange) ownConnection() *backConn {
-	if x.way.fresh || len(x.s.hold.private) == 0 {
+	if x.way.fresh || x.s.hold.private == nil {
 		return nil
 	}
 	key := x.ownKey()
-	for _, c := range x.s.hold.private {
+	for c := x.s.hold.private; c != nil; c = c.sibling {
 		if c.srv == x.way.server && c.stage == backOpen && c.free() && c.node.Key() == key {
 			return c
 		}

@@ -231,7 +231,8 @@ func (srv *server) dial(x *exchange, key pool.Key, owner *session, why stats.Why
 		return causeNoServer
 	}
 	w := srv.w
-	c := &backConn{srv: srv, owner: owner, why: why, openedAt: w.now, epoch: srv.epoch}
+	c := w.backRecord()
+	c.srv, c.owner, c.why, c.openedAt, c.epoch = srv, owner, why, w.now, srv.epoch
 	if x == nil && !c.takeWarm() {
 		return causeLimit[limit.MaxConn]
 	}
@@ -260,7 +261,7 @@ func (srv *server) dial(x *exchange, key pool.Key, owner *session, why stats.Why
 	srv.shard.Connecting(&c.node, why == stats.WhyWarm)
 	c.count(gaugeConnecting)
 	if owner != nil {
-		owner.hold.private = append(owner.hold.private, c)
+		owner.addPrivate(c)
 	}
 	c.arm(deadlineAfter(w.now, srv.be.timeouts.Connect))
 	return nil
@@ -323,13 +324,14 @@ func (be *backend) keyOf(x *exchange) (k pool.Key) {
 	return k
 }
 
+// addPrivate remembers a connection that only this session may use.
+func (s *session) addPrivate(c *backConn) { c.sibling, s.hold.private = s.hold.private, c }
+
 // dropPrivate forgets a private connection that has closed.
 func (s *session) dropPrivate(c *backConn) {
-	for i, p := range s.hold.private {
-		if p == c {
-			last := len(s.hold.private) - 1
-			s.hold.private[i] = s.hold.private[last]
-			s.hold.private = s.hold.private[:last]
+	for p := &s.hold.private; *p != nil; p = &(*p).sibling {
+		if *p == c {
+			*p, c.sibling = c.sibling, nil
 			return
 		}
 	}
@@ -353,5 +355,5 @@ func (x *exchange) bindConnection() {
 	c.owner = x.s
 	c.srv.shard.Private(&c.node, x.s.id)
 	c.count(gaugeUsed)
-	x.s.hold.private = append(x.s.hold.private, c)
+	x.s.addPrivate(c)
 }

@@ -26,7 +26,6 @@ type session struct {
 
 	id       uint64         // unique in the process; owner of private server connections
 	peer     netip.AddrPort // the client, after the PROXY header if there is one
-	local    netip.AddrPort // where it connected to; read when it is first needed
 	accepted mono.Time
 	requests uint32 // exchanges begun
 
@@ -37,6 +36,21 @@ type session struct {
 	gates  gates
 	hold   sessionHold
 	secure *secureFacts // nil on cleartext
+	rare   *sessionRare // nil: nothing of it was needed
+}
+
+// sessionRare is what few sessions need, apart so that an idle one stays small (TestIdleSessionIsSmall).
+type sessionRare struct {
+	local  netip.AddrPort   // where the client connected to
+	routed []*stats.Backend // further backends that have counted this session
+}
+
+// rarely returns the rare part for writing.
+func (s *session) rarely() *sessionRare {
+	if s.rare == nil {
+		s.rare = &sessionRare{}
+	}
+	return s.rare
 }
 
 // sessionStage is how far a client connection has come.
@@ -53,10 +67,10 @@ const (
 
 // sessionHold is what ties a session to servers: its private connections, and the server that it must stay with.
 type sessionHold struct {
-	private []*backConn      // connections that only this session may use
-	server  *server          // multiplex = false: where its exchanges go
-	routed  []*stats.Backend // backends that have counted this session
-	ntlm    bool             // connections are tied to an identity from here on
+	private *backConn      // the first of the connections that only this session may use, linked by sibling
+	server  *server        // multiplex = false: where its exchanges go
+	routed  *stats.Backend // the backend that has counted this session; further ones are in rare
+	ntlm    bool           // connections are tied to an identity from here on
 }
 
 // onReadable implements connOwner.
@@ -193,19 +207,19 @@ func (s *session) close(abort bool) {
 		s.conn.close(abort)
 	}
 	s.fe.cells.Conns[s.proto]--
-	for _, c := range s.hold.private {
+	for c := s.hold.private; c != nil; c = s.hold.private {
+		s.dropPrivate(c)
 		c.sessionEnded()
 	}
-	s.hold.private = nil
 	s.gates.release(s.w)
 }
 
 // localAddr is the address that the client connected to.
 func (s *session) localAddr() netip.AddrPort {
-	if !s.local.IsValid() {
-		s.local = s.w.k.LocalAddr(int(s.fd))
+	if r := s.rarely(); !r.local.IsValid() {
+		r.local = s.w.k.LocalAddr(int(s.fd))
 	}
-	return s.local
+	return s.rare.local
 }
 
 // advertisesH3 reports whether the client should be told that the frontend also speaks HTTP/3 on this port.
@@ -299,7 +313,8 @@ func (w *worker) acceptFrom(l *listener) {
 
 // openSession makes an accepted descriptor a session.
 func (w *worker) openSession(l *listener, fd int, peer netip.AddrPort) {
-	s := &session{bind: l.bind, fe: l.fe, peer: peer, accepted: w.now, id: w.shared.owners.next()}
+	s := w.sessionRecord()
+	s.bind, s.fe, s.peer, s.accepted, s.id = l.bind, l.fe, peer, w.now, w.shared.owners.next()
 	if !w.adopt(&s.conn, fd, s) {
 		return
 	}

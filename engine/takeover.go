@@ -116,7 +116,8 @@ func (a *takeoverAnswer) deliver(w *worker) {
 
 // adopt makes a given connection this worker's.
 func (srv *server) adopt(g *given, x *exchange) {
-	c := &backConn{srv: srv, openedAt: g.openedAt, tokens: g.tokens, epoch: srv.epoch, stage: backOpen, rested: true}
+	c := srv.w.backRecord()
+	c.srv, c.openedAt, c.tokens, c.epoch, c.stage, c.rested = srv, g.openedAt, g.tokens, srv.epoch, backOpen, true
 	c.node.Inherit(c, &g.node)
 	if !srv.w.adopt(&c.conn, g.fd, c) {
 		g.shared.Lost()

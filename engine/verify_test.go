@@ -76,7 +76,7 @@ func (b *books) conn(w *worker, c *conn, hold func(...*limit.Count)) error {
 		f.Conns[o.proto]++
 		b.fronts[o.fe.cells] = f
 		hold(o.gates.held[:]...)
-		for _, p := range o.hold.private {
+		for p := o.hold.private; p != nil; p = p.sibling {
 			if p.owner != o || p.stage == backClosed {
 				return fmt.Errorf("client %v has a private connection that is not its own, or closed", o.peer)
 			}

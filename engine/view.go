@@ -2,7 +2,6 @@ package engine
 
 import (
 	"net/netip"
-	"strconv"
 	"weir/h2"
 
 	"weir/internal/config"
@@ -103,9 +102,4 @@ func viaOf(pseudonym string) (v [msg.HTTP3 + 1][]byte) {
 		v[version] = []byte(word + pseudonym)
 	}
 	return v
-}
-
-// portText is the port that clients of a listener connect to.
-func (fe *frontend) portText(b *config.Bind) []byte {
-	return strconv.AppendUint(nil, uint64(b.Address.Port()), 10)
 }

@@ -49,6 +49,8 @@ type worker struct {
 	h2slab h2.Slab
 	ticker netio.Timer
 	own    *session // of exchanges that are no client's
+	spare  records
+	asking *admissionWait // what a session asks a queue with
 
 	view  view // the configuration as this worker sees it
 	line  *accessLine
@@ -186,6 +188,7 @@ func (w *worker) flush() {
 	w.broken = w.broken[:0]
 	for i, c := range w.dead {
 		w.conns.remove(c)
+		w.keepRecord(c)
 		w.dead[i] = nil
 	}
 	w.dead = w.dead[:0]

@@ -1,0 +1,234 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"weir/internal/config"
+)
+
+// costRig is an engine with one worker between a client and an origin that allocate nothing themselves, so that what the
+// process allocates is the engine's.
+type costRig struct {
+	e        *Engine
+	sockaddr unix.Sockaddr
+}
+
+var (
+	costRequest  = []byte("GET /a HTTP/1.1\r\nHost: example.com\r\n\r\n")
+	costResponse = []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok")
+	costEnd      = []byte("\r\n\r\nok")
+)
+
+// newCostRig starts an engine; frontend and backend are further lines of their tables.
+func newCostRig(t testing.TB, frontend, backend string) *costRig {
+	t.Helper()
+	origin, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { origin.Close() })
+	go serveCost(origin)
+	at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), freeTCPPort(t))
+	r := &costRig{sockaddr: &unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())}}
+	text := fmt.Sprintf(`
+[global]
+workers = 1
+pin-cpus = false
+
+[timeouts.long]
+http-request = "60s"
+http-keep-alive = "600s"
+
+[frontend.web]
+bind = [{ address = "%v" }]
+backend = "api"
+timeouts = "long"
+%s
+
+[backend.api]
+servers = [{ name = "s1", address = "%v" }]
+%s
+`, at, frontend, origin.Addr(), backend)
+	cfg, rep := config.Parse("cost.toml", []byte(text), t.TempDir())
+	if cfg == nil {
+		t.Fatalf("configuration: %v", rep)
+	}
+	if r.e, err = Start(cfg, Options{Files: 1 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.e.Stop)
+	return r
+}
+
+func freeTCPPort(t testing.TB) uint16 {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).AddrPort().Port()
+}
+
+// serveCost answers every request, one read for each: the engine sends a head in one piece.
+func serveCost(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			buf := make([]byte, 4096)
+			for n := 0; ; {
+				m, err := c.Read(buf[n:])
+				if err != nil {
+					return
+				}
+				n += m
+				if bytes.HasSuffix(buf[:n], []byte("\r\n\r\n")) {
+					c.Write(costResponse)
+					n = 0
+				}
+			}
+		}()
+	}
+}
+
+// connect opens a connection. It is a bare descriptor: the clients of this process must not be counted as the engine's.
+func (r *costRig) connect(t testing.TB) int {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Connect(fd, r.sockaddr)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+// exchangeOn sends one request and reads its response.
+func exchangeOn(t testing.TB, fd int) {
+	var buf [1024]byte
+	if _, err := unix.Write(fd, costRequest); err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; !bytes.HasSuffix(buf[:n], costEnd); {
+		m, err := unix.Read(fd, buf[n:])
+		if err != nil || m == 0 {
+			t.Fatal(m, err)
+		}
+		n += m
+	}
+}
+
+// visit is a connection for one request.
+func (r *costRig) visit(t testing.TB) {
+	fd := r.connect(t)
+	exchangeOn(t, fd)
+	unix.Close(fd)
+}
+
+// heap is the memory in use after all garbage was collected, between two turns of the worker.
+func (r *costRig) heap() int64 {
+	r.e.onWorkers(func(*worker) {})
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// allocated is how many objects the process has allocated when f and the turn after it are over.
+func (r *costRig) allocated(f func()) int64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	r.e.onWorkers(func(*worker) {})
+	runtime.ReadMemStats(&after)
+	return int64(after.Mallocs - before.Mallocs)
+}
+
+func TestKeepAliveExchangeAllocatesNothing(t *testing.T) {
+	for _, c := range []struct{ name, frontend, backend string }{
+		{"plain", `forwarded = "off"`, ""},
+		{"forwarded", `forwarded = "both"`, ""},
+		{"sticky", "", `persistence = { type = "source-ip" }`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newCostRig(t, c.frontend, c.backend)
+			fd := r.connect(t)
+			defer unix.Close(fd)
+			const n = 2000
+			run := func() {
+				for range n {
+					exchangeOn(t, fd)
+				}
+			}
+			run()
+			if got := r.allocated(run); got > n/20 {
+				t.Errorf("%d exchanges allocate %d objects", n, got)
+			}
+		})
+	}
+}
+
+func TestConnectionForEachRequestAllocatesNothing(t *testing.T) {
+	r := newCostRig(t, "", `reuse = "always"`)
+	const n = 200
+	run := func() {
+		for range n {
+			r.visit(t)
+		}
+	}
+	run()
+	if got := r.allocated(run); got > n/4 { // the runtime's and the measurement's own, and growing tables
+		t.Errorf("%d connections with a request each allocate %d objects", n, got)
+	}
+}
+
+// files skips a test where fewer descriptors than it needs may be open.
+func files(t *testing.T, n uint64) {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil || l.Cur < n {
+		t.Skipf("%d descriptors are needed, %d are allowed (%v)", n, l.Cur, err)
+	}
+}
+
+// idleConns is how many real connections the memory of an idle one is measured with.
+const idleConns = 5000
+
+func TestIdleSessionIsSmall(t *testing.T) {
+	r := newCostRig(t, "", `reuse = "always"`)
+	files(t, 3*idleConns)
+	r.visit(t) // what is made once
+	var held []int
+	defer func() {
+		for _, fd := range held {
+			unix.Close(fd)
+		}
+	}()
+	before := r.heap()
+	for range idleConns {
+		held = append(held, r.connect(t))
+	}
+	each := (r.heap() - before) / idleConns
+	t.Logf("%d bytes for an idle connection that has sent nothing", each)
+	if each > 512 {
+		t.Errorf("a connection that has sent nothing holds %d bytes, more than 512", each)
+	}
+	for _, fd := range held {
+		exchangeOn(t, fd)
+	}
+	each = (r.heap() - before) / idleConns
+	t.Logf("%d bytes for an idle connection that has carried a request", each)
+	if each > 512 {
+		t.Errorf("an idle connection holds %d bytes, more than 512", each)
+	}
+}
