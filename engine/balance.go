@@ -86,7 +86,8 @@ func (be *backend) balance(x *exchange) *server {
 }
 
 // roundRobin is the smooth weighted kind: each server gains its weight, the richest serves and pays the sum. With shared
-// connections a server that would need a new one is skipped when another has an idle one that the exchange may use.
+// connections a server whose connections are all busy is skipped when another has an idle one that the exchange may use.
+// A server that has no connection is not busy: skipping it as well would leave it without any for ever.
 func (be *backend) roundRobin(x *exchange) *server {
 	var best, bestIdle *server
 	total := 0
@@ -107,7 +108,7 @@ func (be *backend) roundRobin(x *exchange) *server {
 	if best == nil {
 		return nil
 	}
-	if bestIdle != nil && bestIdle != best && !best.hasIdle() && be.mayShare(x) {
+	if bestIdle != nil && bestIdle != best && best.busy() && be.mayShare(x) {
 		best = bestIdle
 	}
 	best.credit -= total

@@ -81,6 +81,9 @@ func (srv *server) load() int64 { return srv.shared.inflight.Current() }
 // hasIdle reports whether this worker could serve one more exchange without a new connection.
 func (srv *server) hasIdle() bool { return srv.shard.Len() > 0 || srv.streams.Free() > 0 }
 
+// busy reports whether this worker has connections to the server, but none that could carry one more exchange.
+func (srv *server) busy() bool { return srv.shard.Used() > 0 && !srv.hasIdle() }
+
 // reachable reports whether connecting is worth trying: not while consecutive errors hold it back.
 func (srv *server) reachable() bool {
 	return srv.hasIdle() || srv.shared.pool.Backoff.Allowed(srv.w.now)

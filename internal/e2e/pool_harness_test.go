@@ -221,7 +221,7 @@ type reply struct {
 	status int
 	header http.Header
 	body   string
-	close  bool // the response says that the connection ends
+	close  bool          // the response says that the connection ends
 	after  time.Duration // from the request, or from the connect if that was part of it
 }
 
