@@ -31,8 +31,9 @@
 // # Errors
 //
 // What ends a stream is handled inside: RST_STREAM collects, an event tells, the connection goes on. What ends the
-// connection is returned by Recv or Expire, with a GOAWAY collected; the caller sends AppendPending and closes. Both are
-// always the peer's doing and static values. The caller's own mistakes panic.
+// connection is returned by Recv or Expire, with a GOAWAY collected; the caller sends AppendPending, ends its direction,
+// and discards what still comes before it closes: to close over unread bytes resets the connection, and the peer may
+// never see why. Both are always the peer's doing and static values. The caller's own mistakes panic.
 //
 // # What it is not
 //
