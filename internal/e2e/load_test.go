@@ -1,0 +1,52 @@
+package e2e
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// caller is a client for load: it keeps its connection as long as it may, and tells what it gets.
+type caller struct {
+	addr string
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+func (c *caller) close() {
+	if c.conn != nil {
+		_ = c.conn.Close()
+		c.conn = nil
+	}
+}
+
+// ask sends a request, with a small body if it is a POST, and reads its response.
+func (c *caller) ask(method, path string) (status int, proxyStatus string, err error) {
+	if c.conn == nil {
+		if c.conn, err = net.DialTimeout("tcp", c.addr, patience); err != nil {
+			return 0, "", err
+		}
+		c.in = bufio.NewReader(c.conn)
+	}
+	text := method + " " + path + " HTTP/1.1\r\nHost: a.example\r\n"
+	if method == "POST" {
+		text += "Content-Length: 3\r\n\r\nabc"
+	} else {
+		text += "\r\n"
+	}
+	_ = c.conn.SetDeadline(time.Now().Add(patience))
+	if _, err = io.WriteString(c.conn, text); err != nil {
+		return 0, "", err
+	}
+	r, err := http.ReadResponse(c.in, &http.Request{Method: method})
+	if err != nil {
+		return 0, "", err
+	}
+	_, err = io.Copy(io.Discard, r.Body)
+	if r.Close {
+		c.close()
+	}
+	return r.StatusCode, r.Header.Get("Proxy-Status"), err
+}
