@@ -43,7 +43,7 @@ type Limits struct {
 	PendingBytes int32 // replies that wait to be sent
 }
 
-// DefaultLimits returns budgets an order of magnitude above what was seen of browsers, gRPC and load generators.
+// DefaultLimits returns budgets that TestFloods spends at once, and the traffic of TestHonestTrafficMeetsNoBudget never.
 func DefaultLimits() Limits {
 	return Limits{
 		Resets:       200, // a page with that many requests under way may be left

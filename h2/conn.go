@@ -11,12 +11,12 @@ type Conn struct {
 	cfg  *Config
 	slab *Slab
 
-	in      reader        // the frame under way, and the field block
-	dec     hpack.Decoder //
-	enc     hpack.Encoder //
-	peer    peerSettings  // what the peer has set
-	own     ownSettings   // what we have set, as far as the peer knows it
-	flow    connFlow      // the connection's two windows
+	in      reader // the frame under way, and the field block
+	dec     hpack.Decoder
+	enc     hpack.Encoder
+	peer    peerSettings // what the peer has set
+	own     ownSettings  // what we have set, as far as the peer knows it
+	flow    connFlow     // the connection's two windows
 	streams store
 	sched   scheduler
 	early   early

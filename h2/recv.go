@@ -43,7 +43,7 @@ const RecvBytesMin = frameHeaderBytes + priorityUpdateBytes
 // the event is EventNone, more bytes than b holds are needed; otherwise call again, also with an empty rest.
 //
 // h is filled for EventHead and EventTrailers, and may be changed by any call; its Buf does not alias b. err ends the
-// connection: it is reported again by every later call. After it, send what AppendPending gives and close.
+// connection, and is reported again by every later call; the package comment says what to do then.
 func (c *Conn) Recv(b []byte, h *msg.Head, now mono.Time) (ev Event, n int, err *Error) {
 	if c.failed != nil {
 		return ev, 0, c.failed
