@@ -100,7 +100,11 @@ func orNothing(s string) string {
 }
 
 func (s *Scenario) markdown(b *strings.Builder, plots map[string][]byte) {
-	fmt.Fprintf(b, "### %s\n\n%s (`%s`)\n\n", s.Title, s.About, s.Name)
+	fmt.Fprintf(b, "### %s\n\n%s (`%s`, %d rounds", s.Title, s.About, s.Name, s.Rounds)
+	if s.Scale < 1 {
+		fmt.Fprintf(b, ", %.0f %% of the measuring time", 100*s.Scale)
+	}
+	b.WriteString(")\n\n")
 	cols := s.columns()
 	b.WriteString("| |")
 	for _, m := range cols {

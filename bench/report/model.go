@@ -69,6 +69,8 @@ type Scenario struct {
 	Group   string   `json:"group"`
 	Title   string   `json:"title"`
 	About   string   `json:"about"`
+	Rounds  int      `json:"rounds"`
+	Scale   float64  `json:"scale"`   // of the measuring times, where the budget asked for shorter ones
 	Columns []string `json:"columns"` // metrics to show, by key
 	Rows    []*Row   `json:"rows"`
 }

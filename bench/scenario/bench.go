@@ -61,16 +61,21 @@ type Bench struct {
 	origin   int // process
 	deadline time.Time
 	step     int
+	rest     []Scenario    // those to come after the present one
 	spare    time.Duration // for measuring again what others disturbed
+	paced    int           // rounds that the budget allows
 	scale    float64       // of all measuring times, to stay within the budget
-	files    uint64
+	slip     float64       // how much longer than estimated everything else takes
+
+	tookFixed, estimated time.Duration // the sums that slip comes from
+	files                uint64
 }
 
 // Run plays all scenarios and returns the record. An error means that the bench itself could not go on; what contenders
 // do wrong is in the record.
 func Run(ctx context.Context, opt Options) (*report.Report, error) {
 	b := &Bench{opt: opt, launcher: contender.NewLauncher(), deadline: time.Now().Add(opt.Budget),
-		spare: opt.Budget / 10, scale: 1}
+		spare: opt.Budget / 10, paced: opt.Rounds, scale: 1, slip: 1}
 	b.files = contender.RaiseFileLimit(1 << 20)
 	dir, err := os.MkdirTemp("", "weir-bench-")
 	if err != nil {
@@ -91,12 +96,16 @@ func Run(ctx context.Context, opt Options) (*report.Report, error) {
 	}
 	b.ground = &contender.Ground{Launcher: b.launcher, CPUs: opt.ProxyCPUs, Origin: addr, Dir: dir, Cert: cert}
 	for i, s := range opt.Scenarios {
+		b.rest = opt.Scenarios[i+1:]
 		b.pace(opt.Scenarios[i:])
-		out := &report.Scenario{Name: s.Name, Group: s.Group, Title: s.Title, About: s.About, Columns: s.columns()}
+		out := &report.Scenario{Name: s.Name, Group: s.Group, Title: s.Title, About: s.About, Columns: s.columns(),
+			Rounds: b.rounds(s), Scale: b.scale}
 		b.report.Scenarios = append(b.report.Scenarios, out)
+		began, spare := time.Now(), b.spare
 		if err := b.playScenario(ctx, s, out); err != nil {
 			return b.report, err
 		}
+		b.learn(s, time.Since(began)-(spare-b.spare))
 		opt.Progress.Scenario(out)
 	}
 	b.report.Took = report.Seconds(time.Since(b.report.Started).Seconds())
@@ -185,8 +194,10 @@ func (b *Bench) counts(reset bool) (c origin.Counts, err error) {
 // playScenario plays all rounds of one scenario over all contenders.
 func (b *Bench) playScenario(ctx context.Context, s Scenario, out *report.Scenario) error {
 	cells := b.cells(s, out)
+	rounds := b.rounds(s)
+	steps := b.steps() + rounds*len(cells)
 	totals := map[*report.Row]*measure.Histogram{}
-	for round := range b.rounds(s) {
+	for round := range rounds {
 		for i := range cells {
 			if err := ctx.Err(); err != nil {
 				return context.Cause(ctx)
@@ -196,7 +207,7 @@ func (b *Bench) playScenario(ctx context.Context, s Scenario, out *report.Scenar
 				continue // A row that failed stays failed; its time is better spent on others.
 			}
 			b.step++
-			b.opt.Progress.Cell(s.Name, c.label(), round+1, b.step, b.steps())
+			b.opt.Progress.Cell(s.Name, c.label(), round+1, b.step, steps)
 			c.round, c.total = round, totals[c.row]
 			if c.total == nil {
 				c.total = new(measure.Histogram)

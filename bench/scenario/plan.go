@@ -58,7 +58,7 @@ func (b *Bench) rounds(s Scenario) int {
 	if s.play == playIdle {
 		return 1
 	}
-	return b.opt.Rounds
+	return b.paced
 }
 
 // cost is how long one cell of a scenario takes when nothing is scaled down, and how much of that can be.
@@ -87,21 +87,51 @@ func (b *Bench) cost(s Scenario) (fixed, elastic time.Duration) {
 	return fixed, elastic
 }
 
-// pace decides how much of the measuring times the remaining scenarios can afford.
+// scaleMin is how short measuring times may become before rounds are given up instead.
+const scaleMin = 0.3
+
+// pace decides what the remaining scenarios can afford: first measuring times shrink, then rounds go. What the scenarios
+// so far took beyond their estimate is expected of the others, too; a busy machine starts processes slowly.
 func (b *Bench) pace(rest []Scenario) {
-	var fixed, elastic time.Duration
-	for _, s := range rest {
-		f, e := b.cost(s)
-		n := time.Duration(b.rounds(s) * b.playing(s))
-		fixed, elastic = fixed+n*f, elastic+n*e
-		if s.traced {
-			fixed += time.Duration(b.playing(s)) * 1500 * time.Millisecond
+	left := time.Until(b.deadline) - b.spare - 2*time.Second
+	for b.paced = b.opt.Rounds; ; b.paced-- {
+		fixed, elastic := b.estimate(rest)
+		fixed = time.Duration(float64(fixed) * b.slip)
+		b.scale = 1
+		if fixed+elastic > left && elastic > 0 {
+			b.scale = float64(left-fixed) / float64(elastic)
+		}
+		if b.scale >= scaleMin || b.paced == 1 {
+			b.scale = max(b.scale, scaleMin)
+			return
 		}
 	}
-	left := time.Until(b.deadline) - b.spare - 5*time.Second
-	b.scale = 1
-	if fixed+elastic > left && elastic > 0 {
-		b.scale = max(0.3, float64(left-fixed)/float64(elastic))
+}
+
+// estimate is how long scenarios take, and how much of that can be scaled.
+func (b *Bench) estimate(list []Scenario) (fixed, elastic time.Duration) {
+	for _, s := range list {
+		f, e := b.cost(s)
+		cells := time.Duration(b.playing(s))
+		n := time.Duration(b.rounds(s)) * cells
+		fixed, elastic = fixed+n*f, elastic+n*e
+		if s.traced && b.opt.Tracer != "off" {
+			fixed += cells * tracedCost
+		}
+	}
+	return fixed, elastic
+}
+
+// tracedCost is how long the counted runs of a cell take.
+const tracedCost = 1800 * time.Millisecond
+
+// learn compares how long a scenario took with its estimate.
+func (b *Bench) learn(s Scenario, took time.Duration) {
+	fixed, elastic := b.estimate([]Scenario{s})
+	b.tookFixed += max(0, took-time.Duration(float64(elastic)*b.scale))
+	b.estimated += fixed
+	if b.estimated > 0 {
+		b.slip = min(4, max(1, float64(b.tookFixed)/float64(b.estimated)))
 	}
 }
 
@@ -120,9 +150,10 @@ func (b *Bench) playing(s Scenario) (n int) {
 	return n
 }
 
-// steps is the number of cells of the whole run.
-func (b *Bench) steps() (n int) {
-	for _, s := range b.opt.Scenarios {
+// steps is the number of cells of the whole run, as far as it is known: fewer when rounds have to go.
+func (b *Bench) steps() int {
+	n := b.step
+	for _, s := range b.rest {
 		n += b.rounds(s) * b.playing(s)
 	}
 	return n

@@ -65,7 +65,7 @@ func TestReuseHasAllVariants(t *testing.T) {
 // bench is one with the contenders a typical machine has, which need not be installed here.
 func bench(t *testing.T, opt Options) *Bench {
 	t.Helper()
-	b := &Bench{opt: opt, scale: 1, files: 1 << 20}
+	b := &Bench{opt: opt, paced: opt.Rounds, scale: 1, slip: 1, files: 1 << 20}
 	for range 4 { // The relay is always there, and lacks the least where timing matters.
 		bin, err := contender.Find(contender.Spec{Name: contender.Floor, Kind: contender.Floor})
 		if err != nil {
@@ -84,14 +84,36 @@ func TestPaceKeepsTheBudget(t *testing.T) {
 	if b.pace(all); b.scale != 1 {
 		t.Errorf("an hour is enough, but the scale is %g", b.scale)
 	}
-	b.deadline = time.Now().Add(100 * time.Second)
-	b.pace(all)
-	if b.scale >= 1 || b.scale < 0.3 {
-		t.Errorf("in 100 s: scale %g", b.scale)
+	for _, c := range []struct {
+		budget time.Duration
+		rounds int
+	}{{4 * time.Minute, 3}, {100 * time.Second, 1}} {
+		b.deadline = time.Now().Add(c.budget)
+		b.pace(all)
+		fixed, elastic := b.estimate(all)
+		planned := fixed + time.Duration(float64(elastic)*b.scale)
+		if b.scale >= 1 || b.scale < scaleMin || b.paced > c.rounds || planned > c.budget {
+			t.Errorf("in %v: scale %g, %d rounds, %v planned", c.budget, b.scale, b.paced, planned)
+		}
 	}
 	b.deadline = time.Now()
-	if b.pace(all); b.scale != 0.3 || b.scaled(time.Second) != 300*time.Millisecond || b.scaled(time.Millisecond) < 100*time.Millisecond {
-		t.Errorf("without time: scale %g", b.scale)
+	if b.pace(all); b.scale != scaleMin || b.paced != 1 || b.scaled(time.Millisecond) < 100*time.Millisecond {
+		t.Errorf("without time: scale %g, %d rounds", b.scale, b.paced)
+	}
+}
+
+// What takes longer than it should is planned to go on doing so.
+func TestPaceLearns(t *testing.T) {
+	all := Catalogue()
+	b := bench(t, Options{Scenarios: all, Rounds: 3, Closed: time.Second, Open: time.Second, IdleConns: 1000})
+	fixed, elastic := b.estimate(all[:1])
+	b.learn(all[0], 2*fixed+elastic)
+	if b.slip < 1.99 || b.slip > 2.01 {
+		t.Errorf("twice as long as estimated: slip %g", b.slip)
+	}
+	b.learn(all[0], 0)
+	if b.slip != 1 {
+		t.Errorf("as long as estimated on the whole: slip %g", b.slip)
 	}
 }
 

@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"weir/bench/report"
 )
@@ -61,6 +64,38 @@ func TestInterrupted(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "report.json")); err == nil {
 		t.Error("an interrupted run passes for a report")
+	}
+}
+
+// What the bench starts must end when the bench dies without a word: the launcher has SIGTERM sent then.
+func TestPartsEndOnSIGTERM(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"origin", "--listen", "127.0.0.1:0"},
+		{"relay", "--listen", "127.0.0.1:0", "--origin", "127.0.0.1:1"},
+		{"relay", "--listen", "127.0.0.1:0", "--origin", "127.0.0.1:1", "--engine", "netpoll"},
+	} {
+		cmd := exec.Command(self, args...)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := out.Read(make([]byte, 1)); err != nil { // It is up when it says where.
+			t.Fatal(err)
+		}
+		cmd.Process.Signal(syscall.SIGTERM)
+		bound := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
+		cmd.Wait()
+		bound.Stop()
+		if status := cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGTERM {
+			t.Errorf("%v: ended by %v", args, cmd.ProcessState)
+		}
 	}
 }
 

@@ -6,11 +6,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"weir/bench/contender"
@@ -37,6 +39,9 @@ func measureAll(ctx context.Context, args []string, quick bool) error {
 	if err != nil {
 		return err
 	}
+	// Only here: origin, load generator and relay must end by the signal that comes when the bench has died.
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	p := newProgress(os.Stdout)
 	opt.Progress = p
 	rep, err := scenario.Run(ctx, opt)
