@@ -25,14 +25,14 @@ const probeRoom = 64 << 10
 // tick begins a check when it is time for one.
 func (p *probe) tick(w *worker) {
 	h := &p.srv.be.cfg.Health
-	if h.Path == "" || p.x != nil || p.next.After(w.now) || w.draining || !p.srv.addr.IsValid() {
+	if !h.Active() || p.x != nil || p.next.After(w.now) || w.draining || !p.srv.addr.IsValid() {
 		return
 	}
 	p.next = w.now.Add(h.Interval)
 	p.begin(w, h)
 }
 
-// begin sends GET path. It passes no limit: a server that is full is not down.
+// begin sends GET path, or only connects if there is none. It passes no limit: a server that is full is not down.
 func (p *probe) begin(w *worker, h *config.Health) {
 	srv := p.srv
 	x := w.begin(w.self(), p, w.now)
@@ -66,6 +66,14 @@ func (p *probe) rspCut()          {}
 func (p *probe) reqResume()       {}
 func (p *probe) reqTaken(int)     {}
 func (p *probe) clientWaits() int { return 0 }
+
+// connected ends a check that asks for no more than a connection.
+func (p *probe) connected(c *backConn) {
+	x := p.x
+	p.status = 200
+	c.end(stats.CauseSessionEnd, false)
+	x.end(nil)
+}
 
 // released is called when the check is over.
 func (p *probe) released() {

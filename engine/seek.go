@@ -147,6 +147,11 @@ func (srv *server) opened(c *backConn, x *exchange) {
 	srv.shard.Established(&c.node)
 	srv.dialEnded(c)
 	defer srv.kick()
+	if x != nil && x.internal && x.way.awaiting && srv.be.cfg.Health.Path == "" {
+		srv.unawait(x)
+		srv.probe.connected(c)
+		return
+	}
 	if x != nil && x.way.awaiting && x.way.server == srv {
 		srv.unawait(x)
 		c.carry(x)

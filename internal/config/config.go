@@ -212,12 +212,17 @@ type Persistence struct {
 	Name string // of the cookie, or of the field in lower case
 }
 
-// Health is the active check of each server. An empty Path means that there is none.
+// Health is the active check of each server: GET Path, or only a connect (and TLS handshake) where Path is empty and TCP
+// is set. With neither there is none.
 type Health struct {
 	Path       string
+	TCP        bool
 	Interval   time.Duration
 	Rise, Fall int
 }
+
+// Active reports whether servers are checked.
+func (h *Health) Active() bool { return h.Path != "" || h.TCP }
 
 // QueueTimeout is the longest wait of an exchange at this backend; 0 unbounded.
 func (b *Backend) QueueTimeout() time.Duration { return queueTimeout(b.Timeouts, b.Limits) }

@@ -311,7 +311,8 @@ func getSource(b *Backend) string {
 }
 
 var healthKeys = []key[Health]{
-	textKey("path", `a path that starts with "/"; "" no checks`, checkPathPrefix, func(h *Health) *string { return &h.Path }),
+	textKey("path", `a path that starts with "/"; "" no checks of HTTP`, checkPathPrefix, func(h *Health) *string { return &h.Path }),
+	boolKey("tcp", func(h *Health) *bool { return &h.TCP }),
 	{name: "interval", kind: "duration", allowed: "10ms or more", set: func(l *loader, h *Health, v *value) {
 		d, ok := l.duration(v)
 		if ok && d < 10*time.Millisecond {

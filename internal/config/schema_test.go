@@ -46,7 +46,7 @@ var otherValue = map[string]string{
 	"servers name": `"other"`, "servers address": `"127.0.0.1:98"`, "servers weight": "7", "servers max-conn": "7",
 	"persistence type": `"source-ip"`, "persistence name": `"N"` + ", type = \"cookie\"",
 	"tls (of a backend) enabled": "true", "tls (of a backend) sni": `"s.example"`, "tls (of a backend) verify": `"none"`,
-	"health path": `"/p"`, "health interval": `"7s"`, "health rise": "7", "health fall": "7",
+	"health path": `"/p"`, "health tcp": "true", "health interval": `"7s"`, "health rise": "7", "health fall": "7",
 }
 
 // needsFiles are the keys that TestCertificates and its like are about.
