@@ -42,6 +42,11 @@ func measureAll(ctx context.Context, args []string, quick bool) error {
 	// Only here: origin, load generator and relay must end by the signal that comes when the bench has died.
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if free, err := alone(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+	} else {
+		defer free()
+	}
 	p := newProgress(os.Stdout)
 	opt.Progress = p
 	rep, err := scenario.Run(ctx, opt)
@@ -69,6 +74,19 @@ func measureAll(ctx context.Context, args []string, quick bool) error {
 		return exitError(exitFailed)
 	}
 	return nil
+}
+
+// alone makes sure that two benches on a machine know of each other; free forgets this one.
+func alone() (free func() error, err error) {
+	f, err := os.OpenFile(filepath.Join(os.TempDir(), "weir-bench.lock"), os.O_CREATE|os.O_RDWR, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, errors.New("another bench is running on this machine: the two disturb each other")
+	}
+	return f.Close, nil
 }
 
 // options reads the flags of run and quick.
