@@ -17,6 +17,7 @@ type backH1 struct {
 	got     bool      // a byte of the response under way has arrived
 	persist bool      // the server lets the connection live after this response
 	strays  bool      // bytes have come behind the response
+	failed  *cause    // why the exchange under way is given up, if that is the server's doing
 }
 
 // h1Back is a server connection seen as the back half of its exchange.
@@ -325,6 +326,10 @@ func (t *h1Back) release(clean bool) {
 
 func (b *backH1) closeCause(clean bool) stats.Cause {
 	switch {
+	case b.failed == causeServerTimeout:
+		return stats.CauseTimeout
+	case b.failed != nil:
+		return stats.CauseProtocolError
 	case !clean:
 		return stats.CauseSessionEnd
 	case !b.persist && !b.strays:

@@ -107,6 +107,9 @@ func (x *exchange) serverFailed(c *cause) {
 	if x.place != placeAttached {
 		return
 	}
+	if b, ok := x.back.(*h1Back); ok {
+		b.h1.failed = c
+	}
 	x.detach(false)
 	x.way.server.failed(c)
 	if x.rsp.state != rspAwaited {

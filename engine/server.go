@@ -148,7 +148,11 @@ func (srv *server) makeRoom() {
 		return
 	}
 	if old, ok := srv.shard.Evict(); ok {
-		old.end(stats.CauseIdlePurge, false)
+		why := stats.CauseIdlePurge
+		if cause, over := old.over(); over {
+			why = cause
+		}
+		old.end(why, false)
 	}
 }
 
