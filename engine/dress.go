@@ -19,8 +19,8 @@ func (x *exchange) dressRequest() {
 		var id [32]byte
 		h.Add(msg.FieldXRequestID, "X-Request-ID", x.w.ids.next(id[:0]))
 	}
-	if fe.viaRequest[h.Version] != nil {
-		h.Add(msg.FieldVia, "Via", fe.viaRequest[h.Version])
+	if fe.via[h.Version] != nil {
+		h.Add(msg.FieldVia, "Via", fe.via[h.Version])
 	}
 	if h.Flags.Has(msg.FlagEarlyData) {
 		h.DropAll(msg.FieldEarlyData)
@@ -124,6 +124,9 @@ func schemeWord(s msg.Scheme) []byte {
 
 // dressResponse adds what weir has to say to the client.
 func (x *exchange) dressResponse(h *msg.Head) {
+	if v := x.s.fe.via[h.Version]; v != nil {
+		h.Add(msg.FieldVia, "Via", v)
+	}
 	if x.way.setSticky {
 		x.addStickyCookie(h)
 	}

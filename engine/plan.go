@@ -251,7 +251,7 @@ func (w *worker) applyFrontend(p *plan, f *config.Frontend, old *view) *frontend
 	fe.limits, fe.queues, fe.secure = pf.limits, pf.queues, pf.tls
 	fe.bufferMax = bufferMaxOf(pf.limits)
 	fe.h2 = frontH2Config(f, fe.bufferMax)
-	fe.viaRequest = viaOf(f.Via)
+	fe.via = viaOf(f.Via)
 	fe.routes = fe.routes[:0:0]
 	for _, r := range f.Routes {
 		be := w.view.backend(r.Backend.Name)

@@ -80,20 +80,20 @@ func (v *view) listenerOf(t netio.Token) *listener {
 
 // frontend is a [frontend.NAME] on one worker.
 type frontend struct {
-	cfg        *config.Frontend
-	cells      *stats.Frontend
-	limits     *limit.Attachment
-	queues     clientQueues
-	h2         *h2.Config
-	secure     map[netip.AddrPort]*tlsio.ServerConfig // by listening address
-	routes     []route
-	fallback   route
-	bufferMax  int
-	viaRequest [msg.HTTP3 + 1][]byte
-	retired    bool // no longer in the configuration as it was: sessions end when they can
+	cfg       *config.Frontend
+	cells     *stats.Frontend
+	limits    *limit.Attachment
+	queues    clientQueues
+	h2        *h2.Config
+	secure    map[netip.AddrPort]*tlsio.ServerConfig // by listening address
+	routes    []route
+	fallback  route
+	bufferMax int
+	via       [msg.HTTP3 + 1][]byte
+	retired   bool // no longer in the configuration as it was: sessions end when they can
 }
 
-// viaOf is the element that each client version adds to Via (RFC 9110 section 7.6.3).
+// viaOf is the element that is added to Via by the version in which a message came (RFC 9110 section 7.6.3).
 func viaOf(pseudonym string) (v [msg.HTTP3 + 1][]byte) {
 	if pseudonym == "" {
 		return v

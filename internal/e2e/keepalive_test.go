@@ -21,6 +21,12 @@ func (o *origin) serve() *peer {
 	return p
 }
 
+// serveOne is serve for who wants to see the request.
+func (o *origin) serveOne() *message {
+	o.t.Helper()
+	return o.accept().serve()
+}
+
 // serve reads a request and answers it with hello.
 func (p *peer) serve() *message {
 	p.t.Helper()

@@ -92,6 +92,27 @@ func (w *weir) dialAs(t *testing.T) *peer {
 	return newPeer(t, conn)
 }
 
+// dialPort connects a client to another port of the process, in cleartext.
+func (w *weir) dialPort(port string) *peer {
+	w.t.Helper()
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort(w.host, port), patience)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return newPeer(w.t, conn)
+}
+
+// dialWith connects a client that sends some bytes before anything else, before TLS too.
+func (w *weir) dialWith(t *testing.T, first string) *peer {
+	t.Helper()
+	p := w.dialPort("8080")
+	p.send(first)
+	if w.over == tlsed {
+		p.conn = secured(t, p.conn, &tls.Config{RootCAs: roots, ServerName: "a.example"})
+	}
+	return p
+}
+
 // secured shakes hands as a client.
 func secured(t *testing.T, conn net.Conn, c *tls.Config) net.Conn {
 	t.Helper()
@@ -246,6 +267,20 @@ func (p *peer) bytes(want string) {
 		p.t.Fatalf("got %q, want %q (ended %v, %v)", clip(p.in), want, p.ended, p.err)
 	}
 	p.in = p.in[len(want):]
+}
+
+// take reads n bytes.
+func (p *peer) take(n int) string {
+	p.t.Helper()
+	deadline := time.Now().Add(patience)
+	for len(p.in) < n && !p.ended && p.more(deadline) {
+	}
+	if len(p.in) < n {
+		p.t.Fatalf("got %q, want %d bytes (ended %v, %v)", clip(p.in), n, p.ended, p.err)
+	}
+	got := string(p.in[:n])
+	p.in = p.in[n:]
+	return got
 }
 
 // upto reads until mark has come and returns everything up to it, mark included.
