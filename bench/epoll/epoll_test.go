@@ -40,7 +40,7 @@ func wait(t *testing.T, p *Poller, word uint64, ready uint32) {
 	t.Helper()
 	for until := Now() + int64(10*time.Second); Now() < until; {
 		for _, e := range p.Wait(time.Second) {
-			if e.Word() == word && e.Ready&ready != 0 {
+			if e.Word() == word && e.Ready()&ready != 0 {
 				return
 			}
 		}

@@ -15,19 +15,20 @@ const (
 	Gone  = unix.EPOLLHUP | unix.EPOLLERR
 )
 
-// Event is one readiness report: the word given to Add, and which conditions hold.
-type Event struct {
-	Ready uint32
-	Data  [2]int32
-}
+// Event is one readiness report. Its layout is the kernel's and differs between architectures; the word given to Add
+// starts at Fd in all of them.
+type Event unix.EpollEvent
 
 // Word is the 64-bit word given to Add.
-func (e *Event) Word() uint64 { return *(*uint64)(unsafe.Pointer(&e.Data)) }
+func (e *Event) Word() uint64 { return *(*uint64)(unsafe.Pointer(&e.Fd)) }
+
+// Ready are the conditions that hold.
+func (e *Event) Ready() uint32 { return e.Events }
 
 // Poller is an epoll instance and the array its events are returned in.
 type Poller struct {
 	fd     int
-	events []unix.EpollEvent
+	events []Event
 }
 
 // NewPoller opens a poller that returns at most batch events a turn.
@@ -36,7 +37,7 @@ func NewPoller(batch int) (*Poller, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Poller{fd: fd, events: make([]unix.EpollEvent, batch)}, nil
+	return &Poller{fd: fd, events: make([]Event, batch)}, nil
 }
 
 // Close closes the epoll instance.
@@ -78,12 +79,8 @@ func (p *Poller) Wait(d time.Duration) []Event {
 	if e != 0 {
 		return nil
 	}
-	return unsafe.Slice((*Event)(unsafe.Pointer(&p.events[0])), n)
+	return p.events[:n]
 }
-
-// Event must have the layout of the kernel's epoll_event, which x/sys describes per architecture.
-var _ [unsafe.Sizeof(Event{}) - unsafe.Sizeof(unix.EpollEvent{})]byte
-var _ [unsafe.Sizeof(unix.EpollEvent{}) - unsafe.Sizeof(Event{})]byte
 
 // SharpTimers asks the kernel for timers without slack (50 µs by default) on the calling thread, which must be locked.
 func SharpTimers() { unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) }

@@ -119,7 +119,7 @@ func (l *loop) run() (*Result, error) {
 		for i := range events {
 			word := events[i].Word()
 			if c := l.clients[uint32(word)]; c.gen == uint32(word>>32) && c.life != idleLife {
-				l.onEvent(c, events[i].Ready)
+				l.onEvent(c, events[i].Ready())
 			}
 		}
 		l.now = epoll.Now()

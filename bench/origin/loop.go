@@ -26,7 +26,6 @@ type peer struct {
 	slot   uint32
 	gen    uint32
 	live   bool
-	ended  bool   // the client's FIN was read
 	unread bool   // an edge was seen while the connection could not read
 	held   []byte // output that did not fit
 }
@@ -80,7 +79,7 @@ func (l *loop) once() {
 			continue
 		}
 		if p := l.peers[uint32(word)]; p.live && p.gen == uint32(word>>32) {
-			l.onEvent(p, events[i].Ready)
+			l.onEvent(p, events[i].Ready())
 		}
 	}
 }

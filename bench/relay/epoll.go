@@ -88,7 +88,7 @@ func (l *loop) once(d time.Duration) {
 			continue
 		}
 		if p := l.pairs[uint32(word)>>1]; p.live && p.gen == uint32(word>>32) {
-			l.onEvent(p, word&1 == 1, events[i].Ready)
+			l.onEvent(p, word&1 == 1, events[i].Ready())
 		}
 	}
 }
