@@ -156,6 +156,9 @@ func (r *costRig) allocated(f func()) int64 {
 }
 
 func TestKeepAliveExchangeAllocatesNothing(t *testing.T) {
+	if underRace {
+		t.Skip("the race detector allocates")
+	}
 	for _, c := range []struct{ name, frontend, backend string }{
 		{"plain", `forwarded = "off"`, ""},
 		{"forwarded", `forwarded = "both"`, ""},
@@ -180,6 +183,9 @@ func TestKeepAliveExchangeAllocatesNothing(t *testing.T) {
 }
 
 func TestConnectionForEachRequestAllocatesNothing(t *testing.T) {
+	if underRace {
+		t.Skip("the race detector allocates")
+	}
 	r := newCostRig(t, "", `reuse = "always"`)
 	const n = 200
 	run := func() {
