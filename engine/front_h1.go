@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -120,6 +121,16 @@ func (f *frontH1) speaksH2(s *session, b []byte) (came, maybe bool) {
 	return false, string(b) == h2Preface[:len(b)]
 }
 
+// badPreface reports whether b, whose version was refused, is the start of a client of HTTP/2 that got its preface wrong.
+// It is answered in no protocol, since it speaks none of ours (RFC 9113 section 3.4).
+func (f *frontH1) badPreface(s *session, b []byte, err *msg.Error) bool {
+	if err.Fault != msg.FaultVersion || s.requests > 0 || s.tls != nil || !slices.Contains(s.bind.ALPN, "h2") {
+		return false
+	}
+	line, _, _ := bytes.Cut(b, []byte("\r\n"))
+	return bytes.Count(line, []byte(" ")) == 2 && !bytes.Contains(line, []byte(" HTTP/"))
+}
+
 // use parses b and keeps what cannot be used yet.
 func (f *frontH1) use(s *session, b []byte) {
 	came, maybe := f.speaksH2(s, b)
@@ -165,6 +176,11 @@ func (f *frontH1) feed(s *session, b []byte) []byte {
 		}
 		h := &s.w.inHead
 		ev, n, err := f.reader.Recv(in, h)
+		if err != nil && f.badPreface(s, in, err) {
+			s.w.noteFault(s, "no preface of HTTP/2, and no HTTP/1")
+			s.linger()
+			return nil
+		}
 		if err != nil {
 			f.refuse(s, causeOf(err))
 			return nil
