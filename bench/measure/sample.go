@@ -108,15 +108,32 @@ func Compare(a, b []float64, better Better, resolution, drift float64) Differenc
 	if !apart || math.Abs(d.Change) <= d.Noise {
 		return d
 	}
-	switch {
-	case better == Neither:
-		d.Verdict = Changed
-	case (d.Change > 0) == (better == Higher):
-		d.Verdict = Improved
-	default:
-		d.Verdict = Worsened
+	d.Verdict = verdict(d.Change, better)
+	return d
+}
+
+// CompareCounts is Compare for what is counted in one run and has no noise worth the name: a change counts when it exceeds
+// the resolution and the amount that says nothing.
+func CompareCounts(a, b float64, better Better, resolution, amount float64) Difference {
+	d := Difference{A: Summarise([]float64{a}), B: Summarise([]float64{b}), Noise: resolution, Verdict: NoChange}
+	if base := max(math.Abs(a), amount); base > 0 {
+		d.Change = (b - a) / base
+		d.Noise = max(resolution, amount/base)
+	}
+	if math.Abs(d.Change) > d.Noise {
+		d.Verdict = verdict(d.Change, better)
 	}
 	return d
+}
+
+func verdict(change float64, better Better) Verdict {
+	switch {
+	case better == Neither:
+		return Changed
+	case (change > 0) == (better == Higher):
+		return Improved
+	}
+	return Worsened
 }
 
 // deviations is how many of them a change must exceed, given the number of rounds. Chosen by simulation: below one false

@@ -82,3 +82,23 @@ func TestCompareSeesWhatIsThere(t *testing.T) {
 		t.Errorf("18 %% worse at 1 %% noise: missed in %.1f %% of trials", got*100)
 	}
 }
+
+func TestCompareCounts(t *testing.T) {
+	for _, c := range []struct {
+		why    string
+		a, b   float64
+		amount float64
+		want   Verdict
+	}{
+		{"the same", 4.1, 4.1, 0.05, NoChange},
+		{"within the resolution", 4.1, 4.2, 0.05, NoChange},
+		{"a call more a request", 4.1, 5.1, 0.05, Worsened},
+		{"a call less a request", 5.1, 4.1, 0.05, Improved},
+		{"background allocations", 0, 0.2, 0.5, NoChange},
+		{"an allocation a request, where there was none", 0, 1, 0.5, Worsened},
+	} {
+		if got := CompareCounts(c.a, c.b, Lower, 0.05, c.amount); got.Verdict != c.want {
+			t.Errorf("%s: %s (change %.2f, noise %.2f)", c.why, got.Verdict, got.Change, got.Noise)
+		}
+	}
+}

@@ -90,6 +90,9 @@ func (c *Comparison) compareRows(sa, sb *Scenario, ra, rb *Row) {
 			f.Drift = drift(sa, sb, ra.Contender, key)
 		}
 		f.Difference = measure.Compare(a, b, m.Better, m.Resolution, f.Drift)
+		if m.Exact > 0 {
+			f.Difference = measure.CompareCounts(a[0], b[0], m.Better, m.Resolution, m.Exact)
+		}
 		c.Findings = append(c.Findings, f)
 	}
 }

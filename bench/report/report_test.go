@@ -109,6 +109,12 @@ func TestCompareListsWhatOneSideLacks(t *testing.T) {
 	if !strings.Contains(out.String(), "nothing to compare") {
 		t.Errorf("%s", out.String())
 	}
+	b.Scenarios[0].Columns = append(b.Scenarios[0].Columns, "calls")
+	b.Scenarios[0].Rows[1].Add("calls", 4)
+	b.Scenarios[0].Rows[2].Add("calls", 6)
+	if c := Compare(Side{b, "haproxy"}, Side{b, "floor"}); !c.Worsened() {
+		t.Errorf("two system calls more a request are no change: %+v", c.Findings)
+	}
 	a.Scenarios[0].Rows[0].Samples["cpu_us"] = []float64{1, 2}
 	few := Compare(Side{a, "weir"}, Side{a, "weir"})
 	out.Reset()
