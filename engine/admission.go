@@ -39,6 +39,20 @@ type admissionWait struct {
 	places *limit.Count // the place in the queue's depth that waiting for a rate takes
 }
 
+// pass is the latest of the passes that somebody has reserved: when it is, and which rate it is from.
+type pass struct {
+	at   mono.Time
+	from *limit.Attachment
+	axis limit.Axis
+}
+
+// later keeps a pass if it is the latest so far.
+func (p *pass) later(at mono.Time, from *limit.Attachment, axis limit.Axis) {
+	if at.After(p.at) {
+		*p = pass{at: at, from: from, axis: axis}
+	}
+}
+
 // take keeps a token for the session's life.
 func (g *gates) take(c *limit.Count) {
 	for i := range g.held {
@@ -143,33 +157,30 @@ func (s *session) clearProto() stats.Protocol {
 }
 
 // passRates takes a pass of each rate, of the process and of the frontend, and waits until the latest of them. The wait is
-// bounded by queue-timeout and takes a place in queue-depth.
+// bounded by queue-timeout and takes a place in queue-depth, both of the place whose rate it is.
 func (s *session) passRates(axes ...limit.Axis) bool {
 	w := s.w
-	patience := s.patience()
-	at, met := w.now, limit.Axis(0)
+	p := pass{at: w.now}
 	for _, a := range [...]*limit.Attachment{w.view.global, s.fe.limits} {
 		for _, axis := range axes {
-			pass, ok := a.Rate(axis).Reserve(w.now, patience)
+			at, ok := a.Rate(axis).Reserve(w.now, s.patience(a))
 			if !ok {
 				s.refuseAdmission(causeLimit[axis], axis)
 				return false
 			}
-			if pass.After(at) {
-				at, met = pass, axis
-			}
+			p.later(at, a, axis)
 		}
 	}
-	if at == w.now {
+	if p.at == w.now {
 		return true
 	}
-	if !s.fe.limits.Places.TryAcquire() {
-		s.refuseAdmission(causeQueueFull, met)
+	if !p.from.Places.TryAcquire() {
+		s.refuseAdmission(causeQueueFull, p.axis)
 		return false
 	}
-	s.gates.wait = &admissionWait{axis: met, pass: at, places: s.fe.limits.Places}
+	s.gates.wait = &admissionWait{axis: p.axis, pass: p.at, places: p.from.Places}
 	s.stage = stageAdmission
-	s.arm(at)
+	s.arm(p.at)
 	return false
 }
 
@@ -179,7 +190,7 @@ func (s *session) join(q *queue, fe *frontend) bool {
 	a := s.w.asking
 	a.queue, a.axis, a.waiter.Tag = q, q.axis, uint64(s.token)
 	until := mono.Time(0)
-	if d := s.patience(); d > 0 {
+	if d := queueTimeout(fe.cfg.Timeouts, q.from); d > 0 {
 		until = s.accepted.Add(d)
 	}
 	switch q.Line(s.w.id).Join(&a.waiter, s.w.now, until) {

@@ -69,32 +69,36 @@ func (x *exchange) admit() {
 // passSession takes passes of the rates that count sessions: at the frontend with a session's first request, at the
 // backend with the first one that is routed there.
 func (x *exchange) passSession() bool {
-	at, met := x.w.now, limit.Axis(0)
+	p := pass{at: x.w.now}
 	if x.firstRequest {
 		for _, a := range [...]*limit.Attachment{x.w.view.global, x.s.fe.limits} {
-			if !x.reserve(a, limit.MaxSessRate, &at, &met) {
+			if !x.reserve(a, limit.MaxSessRate, &p) {
 				return false
 			}
 		}
 	}
 	if x.s.firstTo(x.way.backend) {
 		for _, axis := range [...]limit.Axis{limit.MaxSessRate, limit.RateLimitSessions} {
-			if !x.reserve(x.way.backend.limits, axis, &at, &met) {
+			if !x.reserve(x.way.backend.limits, axis, &p) {
 				return false
 			}
 		}
 	}
-	if at == x.w.now {
+	if p.at == x.w.now {
 		return true
 	}
-	x.waitRate(at, met)
+	x.waitRate(&p)
 	return false
 }
 
-// reserve takes a pass of one rate; the latest of them is in at. Without a pass within the queue's patience the exchange is
+// reserve takes a pass of one rate; the latest of them is in p. Without a pass within the queue's patience the exchange is
 // answered.
-func (x *exchange) reserve(a *limit.Attachment, axis limit.Axis, at *mono.Time, met *limit.Axis) bool {
-	pass, ok := a.Rate(axis).Reserve(x.w.now, x.patience())
+func (x *exchange) reserve(a *limit.Attachment, axis limit.Axis, p *pass) bool {
+	patience := x.patience()
+	if a != x.way.backend.limits {
+		patience = x.s.patienceFrom(x.w.now, a)
+	}
+	at, ok := a.Rate(axis).Reserve(x.w.now, patience)
 	if !ok {
 		x.limited(axis)
 		c := causeRateLimited[axis]
@@ -104,9 +108,7 @@ func (x *exchange) reserve(a *limit.Attachment, axis limit.Axis, at *mono.Time, 
 		x.giveUp(c)
 		return false
 	}
-	if pass.After(*at) {
-		*at, *met = pass, axis
-	}
+	p.later(at, a, axis)
 	return true
 }
 
@@ -122,16 +124,16 @@ func (x *exchange) patience() time.Duration {
 func (x *exchange) limited(axis limit.Axis) { x.way.axis, x.way.limited = axis, true }
 
 // waitRate waits until at. Time is known beforehand, so that no queue is needed but a place in its depth.
-func (x *exchange) waitRate(at mono.Time, axis limit.Axis) {
-	x.limited(axis)
-	places := x.way.backend.limits.Places
+func (x *exchange) waitRate(p *pass) {
+	x.limited(p.axis)
+	places := p.from.Places
 	if !places.TryAcquire() {
 		x.reject(stats.QueueFull)
 		return
 	}
 	x.way.places = places
 	x.beginWait()
-	x.arm(at.Sub(x.w.now))
+	x.arm(p.at.Sub(x.w.now))
 }
 
 // beginWait counts the exchange in the queue's length.

@@ -87,6 +87,7 @@ func (e *Engine) SetLimit(_ context.Context, profile, key, value string) error {
 		return fmt.Errorf("limit profile %q is attached nowhere", profile)
 	}
 	e.live[profile] = after
+	e.carve(e.cfg)
 	return nil
 }
 
@@ -98,13 +99,16 @@ func queueTimeout(t *config.Timeouts, a *limit.Attachment) time.Duration {
 	return a.QueueTimeout()
 }
 
-// patience is how long a client connection may still wait to be admitted.
-func (s *session) patience() time.Duration {
-	d := queueTimeout(s.fe.cfg.Timeouts, s.fe.limits)
+// patience is how long a client connection may still wait for a limit of a, in all that it has to pass to be admitted.
+func (s *session) patience(a *limit.Attachment) time.Duration { return s.patienceFrom(s.accepted, a) }
+
+// patienceFrom is the same for a wait that began at a given time.
+func (s *session) patienceFrom(began mono.Time, a *limit.Attachment) time.Duration {
+	d := queueTimeout(s.fe.cfg.Timeouts, a)
 	if d <= 0 {
 		return time.Duration(mono.Never / 2)
 	}
-	return max(s.accepted.Add(d).Sub(s.w.now), 0)
+	return max(began.Add(d).Sub(s.w.now), 0)
 }
 
 // refreshBounds takes over the numbers that a connection is held to, which `weir set limits` may have changed.

@@ -53,15 +53,15 @@ func (x *exchange) dialStep(s step) {
 	for {
 		switch x.way.step {
 		case stepDialRate:
-			at, met := x.w.now, limit.Axis(0)
-			if !x.reserve(be.limits, limit.MaxConnRate, &at, &met) {
+			p := pass{at: x.w.now}
+			if !x.reserve(be.limits, limit.MaxConnRate, &p) {
 				return
 			}
-			if be.secure != nil && !x.reserve(be.limits, limit.MaxSSLRate, &at, &met) {
+			if be.secure != nil && !x.reserve(be.limits, limit.MaxSSLRate, &p) {
 				return
 			}
-			if at.After(x.w.now) {
-				x.waitRate(at, met)
+			if p.at.After(x.w.now) {
+				x.waitRate(&p)
 				return
 			}
 			x.way.step = stepDialConn

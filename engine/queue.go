@@ -11,7 +11,8 @@ type queue struct {
 	*limit.Queue
 	waits waits
 	axis  limit.Axis
-	named bool // axis says which limit it is; false: a server's own max-conn
+	from  *limit.Attachment // whose queue-timeout bounds the wait of sessions; nil: a server's own queue
+	named bool              // axis says which limit it is; false: a server's own max-conn
 }
 
 // waits says what stands in a queue.
@@ -32,6 +33,7 @@ func (s *shared) newQueue(places *limit.Count, w waits, axis limit.Axis, named b
 // newAxisQueue makes the queue of a count axis.
 func (s *shared) newAxisQueue(a *limit.Attachment, c *limit.Count, w waits, axis limit.Axis) *queue {
 	q := s.newQueue(a.Places, w, axis, true)
+	q.from = a
 	q.Add(c)
 	return q
 }

@@ -97,7 +97,8 @@ func (s *session) refuseTLS(c *cause) {
 	s.tls = s.w.tls.Server(int(s.fd), s.fe.secure[s.bind.Address])
 	s.tls.Refuse()
 	s.tls.Flush()
-	s.stage = stageLinger
+	s.tls.Close() // what the client still says is thrown away as it comes
+	s.tls = nil
 	s.linger()
 }
 

@@ -367,6 +367,7 @@ type logged struct {
 	LimitAxis  string `json:"limit_axis"`
 	ConnReused bool   `json:"conn_reused"`
 	Queue      int64  `json:"t_queue"`
+	Total      int64  `json:"t_total"`
 	Retries    int    `json:"retries"`
 	Server     string `json:"server"`
 }
