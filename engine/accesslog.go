@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"io"
 	"strconv"
 	"sync"
@@ -22,7 +23,7 @@ type accessLog struct {
 	out   io.Writer
 	done  sync.WaitGroup
 	pool  bytebufferpool.Pool
-	lost  atomic.Uint64 // lines that the writer could not write
+	lost  atomic.Uint64 // lines that the writer could not write and no worker has counted yet
 }
 
 // accessQueue is how many hand-overs may wait for the writer. Each is at most accessBatch bytes and one line.
@@ -42,8 +43,8 @@ func newAccessLog(out io.Writer) *accessLog {
 func (l *accessLog) write() {
 	defer l.done.Done()
 	for b := range l.queue {
-		if _, err := l.out.Write(b.B); err != nil {
-			l.lost.Add(1)
+		if n, err := l.out.Write(b.B); err != nil {
+			l.lost.Add(uint64(bytes.Count(b.B[n:], []byte("\n"))))
 		}
 		l.pool.Put(b)
 	}
@@ -65,6 +66,9 @@ type accessLine struct {
 
 // handOver gives the batch to the writer, or drops it if the writer is behind.
 func (a *accessLine) handOver() {
+	if a.log != nil && a.log.lost.Load() > 0 {
+		a.w.stats.Loop.LogDropped += a.log.lost.Swap(0)
+	}
 	if a.batch == nil || len(a.batch.B) == 0 {
 		return
 	}
