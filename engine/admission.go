@@ -28,6 +28,8 @@ type gates struct {
 	next gate
 	held [5]*limit.Count // tokens to be released at the session's end; nil: none
 	wait *admissionWait  // nil: does not wait
+	met  bool            // a limit has held the session up: axis says which one was the last
+	axis limit.Axis
 }
 
 // admissionWait is what only a session that waits for its admission needs.
@@ -179,6 +181,7 @@ func (s *session) passRates(axes ...limit.Axis) bool {
 		return false
 	}
 	s.gates.wait = &admissionWait{axis: p.axis, pass: p.at, places: p.from.Places}
+	s.gates.met, s.gates.axis = true, p.axis
 	s.stage = stageAdmission
 	s.arm(p.at)
 	return false
@@ -200,6 +203,7 @@ func (s *session) join(q *queue, fe *frontend) bool {
 	case limit.Queued:
 		s.w.asking = &admissionWait{}
 		s.gates.wait, s.stage = a, stageAdmission
+		s.gates.met, s.gates.axis = true, q.axis
 		s.arm(until)
 	case limit.Full:
 		s.refuseAdmission(causeQueueFull, q.axis)

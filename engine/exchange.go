@@ -167,6 +167,9 @@ func (w *worker) begin(s *session, front frontStream, started mono.Time) *exchan
 	x.time = times{start: started, head: w.now, wall: w.wall}
 	s.requests++
 	x.firstRequest = s.requests == 1
+	if x.firstRequest && s.gates.met {
+		x.limited(s.gates.axis)
+	}
 	s.fe.cells.InFlight++
 	return x
 }

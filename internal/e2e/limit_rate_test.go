@@ -1,0 +1,245 @@
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// rates are the places and axes whose passes are counted per second. Each client connection of the test is a session with
+// one request over one server connection of its own, so that all of them count the same events.
+var rates = []struct{ level, axis string }{
+	{"global", "max-conn-rate"}, {"global", "rate-limit-sessions"}, {"global", "max-sess-rate"}, {"global", "max-ssl-rate"},
+	{"frontend", "max-conn-rate"}, {"frontend", "rate-limit-sessions"}, {"frontend", "max-sess-rate"}, {"frontend", "max-ssl-rate"},
+	{"backend", "max-conn-rate"}, {"backend", "rate-limit-sessions"}, {"backend", "max-sess-rate"}, {"backend", "max-ssl-rate"},
+}
+
+// A rate of N lets through N a second, to one in a hundred, and never more than N·T + N/10 in any T.
+func TestRateLimitsAreExact(t *testing.T) {
+	t.Parallel()
+	for _, r := range rates {
+		t.Run(r.level+","+r.axis, func(t *testing.T) {
+			t.Parallel()
+			testRate(t, r.level, r.axis)
+		})
+	}
+}
+
+func testRate(t *testing.T, level, axis string) {
+	const rate, run = 100, 2800 * time.Millisecond
+	over := plain
+	if axis == "max-ssl-rate" {
+		over = tlsed
+	}
+	backOver := plain
+	if level == "backend" {
+		backOver = over
+	}
+	back := newTally(t, backOver, nil)
+	profile := fmt.Sprintf("queue-depth = 100\nqueue-timeout = \"3s\"\n%s = %d", axis, rate)
+	for _, r := range []string{"max-conn-rate", "rate-limit-sessions", "max-sess-rate", "max-ssl-rate"} {
+		if r != axis {
+			profile += "\n" + r + " = 0"
+		}
+	}
+	s := attached(level, profile, setup{servers: []*origin{back.origin}, backend: `reuse = "never"`})
+	if level != "backend" {
+		s.over = over
+	}
+	w := start(t, s)
+	var heard outcomes
+	stop := time.Now().Add(run)
+	crowd(60, func(int) {
+		for time.Now().Before(stop) {
+			heard.heard(w.once("GET", "/"))
+		}
+	})
+	if len(heard.n) != 1 || heard.n["200"] == 0 {
+		t.Errorf("%v", heard.n)
+	}
+	late := 30 * time.Millisecond
+	if s.over == tlsed {
+		late = 300 * time.Millisecond // a handshake lies between the pass and the request, for many clients at once
+	}
+	wantRate(t, back, rate, late)
+	row := w.limit(level, axis)
+	if row.Max != rate || row.Hits < int64(heard.n["200"])/2 {
+		t.Errorf("shown as %+v after %v", row, heard.n)
+	}
+	seen := map[string]int{}
+	for _, l := range w.accessLog() {
+		seen[l.LimitAxis]++
+	}
+	if seen[axis] < heard.n["200"]/2 {
+		t.Errorf("logged with axes %v", seen)
+	}
+}
+
+// wantRate looks at when the server got its requests.
+func wantRate(t *testing.T, back *tally, rate int, late time.Duration) {
+	t.Helper()
+	back.mu.Lock()
+	at := slices.Clone(back.times)
+	back.mu.Unlock()
+	slices.SortFunc(at, time.Time.Compare)
+	if len(at) == 0 {
+		t.Fatal("nothing was let through")
+	}
+	// What is let through at one moment is seen a moment later, and by so much a window may seem shorter than it was. The
+	// longest time without an arrival shows how late this machine was: arrivals are due every hundredth of a second.
+	seen := late
+	for i := range at[1:] {
+		seen = max(seen, at[i+1].Sub(at[i])+late)
+	}
+	for _, span := range []time.Duration{200 * time.Millisecond, time.Second, 2 * time.Second} {
+		most := int(float64(rate)*(span+seen).Seconds()) + rate/10
+		for i, j := 0, 0; j < len(at); j++ {
+			for at[j].Sub(at[i]) > span {
+				i++
+			}
+			if j-i+1 > most {
+				t.Errorf("%d within %v, at a rate of %d", j-i+1, span, rate)
+				break
+			}
+		}
+	}
+	total := at[len(at)-1].Sub(at[0])
+	want := float64(rate)*total.Seconds() + float64(rate)/10
+	if n := float64(len(at)); n < want*0.99-float64(rate)*seen.Seconds() || n > want*1.01+1+float64(rate)*seen.Seconds() {
+		t.Errorf("%v within %v, want %.0f", n, total, want)
+	}
+	t.Logf("%d within %v: %.2f %% of the rate", len(at), total, 100*(float64(len(at))-float64(rate)/10)/total.Seconds()/float64(rate))
+}
+
+// What a rate cannot let through in time is answered at once with its name: a request with 429, a connection with 503 or,
+// in TLS, an alert.
+func TestRateLimitsRefuse(t *testing.T) {
+	t.Parallel()
+	for _, r := range rates {
+		t.Run(r.level+","+r.axis, func(t *testing.T) {
+			t.Parallel()
+			testRateRefuses(t, r.level, r.axis)
+		})
+	}
+}
+
+func testRateRefuses(t *testing.T, level, axis string) {
+	const clients, rate = 60, 10
+	over, backOver := plain, plain
+	if axis == "max-ssl-rate" && level == "backend" {
+		backOver = tlsed
+	} else if axis == "max-ssl-rate" {
+		over = tlsed
+	}
+	back := newTally(t, backOver, nil)
+	s := attached(level, fmt.Sprintf("queue-depth = 15\nqueue-timeout = \"500ms\"\n%s = %d", axis, rate),
+		setup{over: over, servers: []*origin{back.origin}, backend: `reuse = "never"`})
+	w := start(t, s)
+	var heard outcomes
+	crowd(clients, func(int) {
+		began := time.Now()
+		r, err := w.once("GET", "/")
+		heard.heard(r, err)
+		if err == nil && r.status != 200 {
+			wantRefusal(t, r)
+		}
+		if d := time.Since(began); d > 2*time.Second {
+			t.Errorf("answered after %v", d)
+		}
+	})
+	// One at once and one more saved, then a pass each tenth of a second for half a second.
+	if n := heard.n["200"]; n < 5 || n > 9 {
+		t.Errorf("%d were let through: %v", n, heard.n)
+	}
+	sum := 0
+	for word, n := range heard.n {
+		sum += n
+		switch {
+		case word == "200":
+		case over == tlsed:
+			if !strings.Contains(word, "remote error: tls") {
+				t.Errorf("%d times %s, want an alert", n, word)
+			}
+		case axis == "max-sess-rate" || level == "backend" && axis == "rate-limit-sessions":
+			if word != "429 limit:"+axis {
+				t.Errorf("%d times %s, want 429", n, word)
+			}
+		case word != "503 limit:"+axis:
+			t.Errorf("%d times %s, want 503 limit:%s", n, word, axis)
+		}
+	}
+	if sum != clients {
+		t.Errorf("%d answers for %d clients", sum, clients)
+	}
+	if row := w.limit(level, axis); int(row.Hits) < clients-3 || int(row.Hits) > clients {
+		t.Errorf("%d hits of %d clients: %v", row.Hits, clients, heard.n)
+	}
+	t.Logf("%v", heard.n)
+}
+
+// A change of a profile, by command or by reload, is in force wherever it is attached within a second.
+func TestLimitsChangeEverywhereAtOnce(t *testing.T) {
+	t.Parallel()
+	hold := newHolding(t)
+	back := newTally(t, plain, hold.serve)
+	w := start(t, setup{servers: []*origin{back.origin}, global: "workers = 2\nlimits = \"shared\"", frontend: `limits = "shared"`,
+		backend: "limits = \"shared\"\nreuse = \"never\"", tables: "[limits.shared]\nmax-conn = 5\nqueue-timeout = \"8s\""})
+	var answered atomic.Int64
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		crowd(40, func(int) {
+			if r, err := w.once("GET", "/hold"); err == nil && r.status == 200 {
+				answered.Add(1)
+			}
+		})
+	}()
+	inFlight := func(n int) func() bool {
+		return func() bool { return back.requests() == n }
+	}
+	eventually(t, "5 are at the server", inFlight(5))
+	for _, step := range []struct {
+		n  int
+		by func()
+	}{
+		{9, func() { w.done("set", "limits", "shared", "max-conn", "9") }},
+		{14, func() {
+			w.rewrite(func(s *setup) { s.tables = strings.Replace(s.tables, "max-conn = 5", "max-conn = 14", 1) })
+			w.reload()
+		}},
+		{20, func() { w.done("set", "limits", "shared", "max-conn", "20") }},
+	} {
+		step.by()
+		began := time.Now()
+		eventually(t, fmt.Sprint(step.n, " are at the server"), inFlight(step.n))
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("in force after %v", d)
+		}
+		for _, level := range []string{"global", "frontend", "backend"} {
+			if row := w.limit(level, "max-conn"); int(row.Max) != step.n || int(row.Current) != step.n {
+				t.Errorf("%+v, want %d", row, step.n)
+			}
+		}
+	}
+	// Fewer: nobody is thrown out, and nobody comes in.
+	w.done("set", "limits", "shared", "max-conn", "1")
+	if row := w.limit("frontend", "max-conn"); row.Max != 1 || row.Current != 20 {
+		t.Errorf("%+v", row)
+	}
+	status, _, errs := w.run("set", "limits", "shared", "max-conn", "some")
+	if status != 1 || errs == "" {
+		t.Errorf("no number: status %d, %q", status, errs)
+	}
+	if status, _, _ := w.run("set", "limits", "none", "max-conn", "3"); status != 1 {
+		t.Errorf("an unknown profile: status %d", status)
+	}
+	hold.release()
+	w.done("set", "limits", "shared", "max-conn", "0")
+	<-done
+	if n := answered.Load(); n != 40 {
+		t.Errorf("%d of 40 were answered", n)
+	}
+}
