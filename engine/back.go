@@ -188,7 +188,7 @@ func (c *backConn) failConnect(why *cause, end stats.Cause) {
 	c.srv.connectFailed(c.w.now)
 	x := c.w.exchanges.get(c.wanted)
 	c.end(end, true)
-	if x != nil && x.place == placeWaiting && x.way.server == c.srv {
+	if x != nil && x.place == placeWaiting && x.way.dial == c.token { // it may have given this one up for another
 		x.connectFailed(why)
 	}
 	c.srv.kick()

@@ -126,8 +126,9 @@ type way struct {
 	places    *limit.Count // the place in a queue's depth that waiting for a rate takes
 	until     mono.Time    // when the exchange has waited long enough in queues
 	step      step
-	awaiting  bool // stands in server.waiting
-	dialing   bool // a connection of its own is on the way
+	awaiting  bool        // stands in server.waiting
+	dialing   bool        // a connection of its own is on the way
+	dial      netio.Token // that connection
 	tokens    tokens
 	retries   int
 	avoid     *server // the server that just failed

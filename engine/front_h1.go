@@ -318,10 +318,20 @@ func (f *frontH1) onTimeout(s *session) {
 	case h1Head:
 		f.refuse(s, causeRequestTimeout)
 	case h1Body:
+		if f.owesNothing(s) {
+			f.touch(s)
+			return
+		}
 		f.onClientTimeout(s)
 	case h1Wait, h1Tunnel:
 		f.onGone(s, causeClientTimeout)
 	}
+}
+
+// owesNothing reports whether it is not the client's turn: nobody takes the rest of its request yet, because its exchange
+// waits for a server, or the server for room. Those waits are bounded by themselves.
+func (f *frontH1) owesNothing(s *session) bool {
+	return f.x.req.state == reqFlowing && f.x.reqRoom() == 0 && s.backlog() == 0
 }
 
 // onClientTimeout is called when the client owes bytes of the request, or does not take those of the response.

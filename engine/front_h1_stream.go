@@ -104,6 +104,7 @@ func (t *h1Stream) rspCut() {
 
 func (t *h1Stream) reqResume() {
 	if t.h1.state == h1Body || t.h1.state == h1Tunnel {
+		t.h1.touch((*session)(t)) // from here on it is the client's turn
 		(*conn)(&t.conn).wake()
 	}
 }

@@ -23,10 +23,12 @@ type order struct {
 	old    bool   // HTTP/1.0
 	after  *order // the one before it on the patron's list
 
-	sent   int // times that it was sent by the patron
-	answer *sim.Message
-	lost   int    // times that the connection ended before it was answered
-	seen   []seen // by servers
+	odd   bool // not a patron's
+	odder bool // sent twice
+
+	answer  *sim.Message
+	givenUp bool   // it was sent behind one that was lost
+	seen    []seen // by servers
 }
 
 // seen is one delivery of a request to a server.
@@ -97,6 +99,7 @@ type town struct {
 	r       *rig
 	orders  []*order
 	patrons []*patron
+	coming  int                    // others that are on their way
 	busy    map[netip.AddrPort]int // requests in progress, by server
 	busyMax map[netip.AddrPort]int
 	open    map[netip.AddrPort]int
@@ -394,8 +397,8 @@ func (v *visit) End(peer *sim.Peer, how netio.IO) {
 	if v.ended || v.leaving {
 		return
 	}
-	if v.next == before {
-		v.orders[v.next].lost++
+	for v.next == before || v.pipe && v.next < len(v.orders) { // who has sent them all does not know which were taken
+		v.orders[v.next].givenUp = v.next != before
 		v.patron.next++
 	}
 	v.leave(peer)
@@ -408,5 +411,5 @@ func (t *town) gone() bool {
 			return false
 		}
 	}
-	return true
+	return t.coming == 0
 }

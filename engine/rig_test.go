@@ -33,6 +33,7 @@ type rig struct {
 	lines []logLine // the access log, in order
 	every int       // turns between two verifications; 0: none
 	files int       // descriptors that belong to listeners
+	exact bool      // no limit has been lowered: no count may be above its maximum
 }
 
 // The addresses of every simulated world.
@@ -75,7 +76,7 @@ func parseConfig(t testing.TB, text string) *config.Config {
 // newRig makes a proxy of some workers in a new world. Nothing runs until drive.
 func newRig(t testing.TB, seed uint64, workers int, text string) *rig {
 	t.Helper()
-	r := &rig{t: t, seed: seed, net: sim.New(seed), every: 1}
+	r := &rig{t: t, seed: seed, net: sim.New(seed), every: 1 + int(seed%8)}
 	if os.Getenv("WEIR_TRACE") != "" {
 		r.net.Trace = func(at mono.Time, line string) { fmt.Printf("%v %s\n", at.Sub(mono.Time(time.Hour)), line) }
 	}
@@ -144,6 +145,7 @@ func (r *rig) drive(d time.Duration, done func() bool) bool {
 	for i, w := range r.ws {
 		turns[i] = func() { r.turn(w) }
 	}
+	r.net.After(d, func() {}) // so that time does not go beyond it to the next event
 	ok := r.net.Drive(r.net.Now().Add(d), done, turns...)
 	r.verify()
 	return ok

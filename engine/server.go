@@ -125,6 +125,10 @@ func (srv *server) take(x *exchange) *backConn {
 
 // put gives an idle connection to the pool, which may refuse it or give up another.
 func (srv *server) put(c *backConn) {
+	if srv.w.draining { // what was being opened when the drain began, and what carries its last exchange
+		c.end(stats.CauseDrain, false)
+		return
+	}
 	srv.streams.Remove(&c.node)
 	srv.makeRoom()
 	evicted, cause, ok := srv.shard.Put(&c.node, srv.w.now)
@@ -258,7 +262,7 @@ func (srv *server) dial(x *exchange, key pool.Key, owner *session, why stats.Why
 		return causeNoFiles
 	}
 	if x != nil {
-		c.wanted = x.token
+		c.wanted, x.way.dial = x.token, c.token
 		c.tokens.takeFrom(&x.way.tokens)
 	}
 	c.clear(canWrite)

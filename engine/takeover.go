@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"net/netip"
+
 	"weir/internal/mono"
 	"weir/internal/stats"
 	"weir/netio"
@@ -33,6 +35,7 @@ type takeoverAnswer struct {
 // given is a connection between two workers: it belongs to the message.
 type given struct {
 	fd       int
+	addr     netip.AddrPort // where it goes
 	node     pool.Node[*backConn]
 	openedAt mono.Time
 	tokens   connTokens
@@ -82,7 +85,7 @@ func (c *backConn) surrender() *given {
 		c.end(stats.CauseStaleOnUse, false)
 		return nil
 	}
-	g := &given{fd: int(c.fd), openedAt: c.openedAt, tokens: c.tokens, shared: c.srv.shared.pool, tls: c.tls}
+	g := &given{fd: int(c.fd), addr: c.srv.addr, openedAt: c.openedAt, tokens: c.tokens, shared: c.srv.shared.pool, tls: c.tls}
 	c.tls = nil
 	g.node.Inherit(nil, &c.node)
 	c.tokens = connTokens{}
@@ -103,12 +106,14 @@ func (a *takeoverAnswer) deliver(w *worker) {
 	if x != nil && (!x.way.awaiting || x.place != placeWaiting || x.way.server != srv) {
 		x = nil // it was served meanwhile
 	}
-	switch {
-	case a.given != nil && srv != nil:
+	if a.given != nil && srv != nil && a.given.addr == srv.addr {
 		srv.adopt(a.given, x)
-	case a.given != nil:
+		return
+	}
+	if a.given != nil { // this worker has the server no more, or at another address
 		a.given.discard(w)
-	case x != nil:
+	}
+	if x != nil && !x.way.dialing { // it may have got tired of waiting
 		x.arm(0)
 		x.dialStep(stepDialRate)
 	}

@@ -26,9 +26,27 @@ func (r *rig) verify() {
 			panic(fmt.Sprintf("seed %d, turn %d, worker %d: %v", r.seed, r.turns, w.id, err))
 		}
 	}
+	if r.exact {
+		r.verifyLimits()
+	}
 	for c, n := range held {
 		if c.Current() < n {
 			panic(fmt.Sprintf("seed %d, turn %d: %d tokens are held, the table knows of %d", r.seed, r.turns, n, c.Current()))
+		}
+	}
+}
+
+// verifyLimits checks that no count is above its maximum.
+func (r *rig) verifyLimits() {
+	for name, b := range r.e.plan.backends {
+		counts := map[string]*limit.Count{"max-conn": b.limits.Conn, "queue-depth": b.limits.Places}
+		for s, sh := range b.servers {
+			counts[s] = sh.inflight
+		}
+		for what, c := range counts {
+			if c.Max() > 0 && c.Current() > c.Max() {
+				panic(fmt.Sprintf("seed %d, turn %d: %s: %s is %d of %d", r.seed, r.turns, name, what, c.Current(), c.Max()))
+			}
 		}
 	}
 }
