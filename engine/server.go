@@ -130,7 +130,7 @@ func (srv *server) put(c *backConn) {
 		return
 	}
 	srv.streams.Remove(&c.node)
-	srv.makeRoom()
+	srv.makeRoom(c.node.Key())
 	evicted, cause, ok := srv.shard.Put(&c.node, srv.w.now)
 	if evicted != nil {
 		evicted.end(cause, false)
@@ -144,14 +144,12 @@ func (srv *server) put(c *backConn) {
 	c.rest()
 }
 
-// makeRoom closes the longest unused idle connection when this worker keeps as many as it has needed at once. Reuse modes
-// that open a connection for every new client would otherwise pile up idle ones until the next purge.
-func (srv *server) makeRoom() {
+// makeRoom closes the longest unused idle connection of a key when this worker keeps as many of that key as it has needed at
+// once. Reuse modes that open a connection for every new client would otherwise pile up idle ones until the next purge. Those
+// of other keys stay: a server that is asked for many names has a connection for each.
+func (srv *server) makeRoom(key pool.Key) {
 	wanted := max(srv.shard.Need(), srv.be.policy.WarmConn, 1)
-	if srv.shard.Len() < wanted {
-		return
-	}
-	if old, ok := srv.shard.Evict(); ok {
+	if old, ok := srv.shard.EvictLike(key, wanted); ok {
 		why := stats.CauseIdlePurge
 		if cause, over := old.over(); over {
 			why = cause

@@ -20,6 +20,7 @@ type index[C any] struct {
 type group[C any] struct {
 	key    Key
 	lists  [2]chain[C] // fresh, proven
+	length int         // of both
 	unused bool        // empty at the last sweep
 	next   *group[C]   // in spare
 }
@@ -65,6 +66,7 @@ func (x *index[C]) findOrMake(key *Key) *group[C] {
 func (x *index[C]) push(n *Node[C]) {
 	g := x.findOrMake(&n.key)
 	g.unused = false
+	g.length++
 	x.clock++
 	n.index, n.used = g, x.clock
 	l := g.listOf(n)
@@ -89,6 +91,7 @@ func (x *index[C]) touch(n *Node[C]) {
 }
 
 func (x *index[C]) remove(n *Node[C]) {
+	n.index.length--
 	l := n.index.listOf(n)
 	if n.prev == nil {
 		l.head = n.next
@@ -159,6 +162,15 @@ func (x *index[C]) eldest(key *Key, need Need, now mono.Time) *Node[C] {
 		}
 	}
 	return nil
+}
+
+// last returns the least recently used node of the group; nil if it is empty.
+func (g *group[C]) last() *Node[C] {
+	p, f := g.lists[listProven].tail, g.lists[listFresh].tail
+	if p == nil || f != nil && f.used < p.used {
+		return f
+	}
+	return p
 }
 
 // sweep drops the groups that were empty at the last sweep and still are.

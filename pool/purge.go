@@ -100,6 +100,18 @@ func (s *Shard[C]) Evict() (c C, ok bool) {
 	return n.value, true
 }
 
+// EvictLike takes out the oldest idle connection of a key if at least as many as most are idle of that key: there are
+// enough of its kind, whatever is kept of others.
+func (s *Shard[C]) EvictLike(key Key, most int) (c C, ok bool) {
+	g := s.index.find(&key)
+	if g == nil || g.length == 0 || g.length < most {
+		return c, false
+	}
+	n := g.last()
+	s.take(n)
+	return n.value, true
+}
+
 // Drain takes all connections out, the oldest first, and refuses new ones from then on.
 func (s *Shard[C]) Drain(close func(C, Cause)) {
 	s.draining = true

@@ -113,6 +113,34 @@ func TestEvictionIsNoNeed(t *testing.T) {
 	}
 }
 
+// TestEvictLike: only what is too much of a key goes, the oldest of it, fresh or proven; other keys are left alone.
+func TestEvictLike(t *testing.T) {
+	p := &Policy{MaxConn: -1}
+	s, now := New[*conn](p, NewShared(p, 1), 0), mono.Time(time.Hour)
+	a, b := Key{SNI: "a"}, Key{SNI: "b"}
+	idleConn(s, p, b, true, now)
+	idleConn(s, p, a, true, now)
+	oldest := s.newest.value
+	idleConn(s, p, a, false, now)
+	younger := s.newest.value
+	for _, most := range []int{1, 3, 9} {
+		if _, ok := s.EvictLike(Key{SNI: "c"}, most); ok {
+			t.Error("evicted of a key that has none")
+		}
+	}
+	if _, ok := s.EvictLike(a, 3); ok {
+		t.Error("evicted although there are fewer of the key")
+	}
+	for _, want := range []*conn{oldest, younger} {
+		if c, ok := s.EvictLike(a, 1); !ok || c != want {
+			t.Errorf("evicted %p, %v; want %p", c, ok, want)
+		}
+	}
+	if _, ok := s.EvictLike(a, 0); ok || s.Len() != 1 {
+		t.Errorf("%d idle of other keys left, want 1", s.Len())
+	}
+}
+
 // TestGive: a shard gives while it keeps more than pool-low-conn, whatever the asker thought, and what is known of the
 // connection goes with it.
 func TestGive(t *testing.T) {
