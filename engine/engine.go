@@ -50,6 +50,7 @@ type Engine struct {
 	checks   *checker
 	tickets  *tlsio.TicketStore
 	h3Secret *h3.Secret // nil: HTTP/3 was never spoken
+	h3Ready  bool       // the process has been prepared for it
 
 	mu         sync.Mutex // everything below; never taken by a worker
 	cfg        *config.Config

@@ -140,7 +140,7 @@ func (e *Engine) commitH3(p, old *plan) {
 			continue
 		}
 		a.opened = false
-		e.sparePs()
+		e.makeRoom()
 		sinks := make([]h3.Sink, a.endpoint.Workers())
 		for i := range sinks {
 			sinks[i] = &h3Sink{w: e.shared.workers[i], addr: a.bind.Address}
@@ -159,12 +159,18 @@ func (e *Engine) commitH3(p, old *plan) {
 	}
 }
 
-// sparePs gives the goroutines of QUIC processors of their own: a worker's is taken whenever it sleeps in the kernel, and
-// it has to get it back when it wakes.
-func (e *Engine) sparePs() {
-	if n := 2*len(e.shared.workers) + 1; runtime.GOMAXPROCS(0) < n {
+// makeRoom prepares the process for QUIC, once. Its goroutines need processors of their own besides the workers', but not
+// many: each is a thread that the kernel has to switch to and from.
+func (e *Engine) makeRoom() {
+	if e.h3Ready {
+		return
+	}
+	e.h3Ready = true
+	n := len(e.shared.workers)
+	if n += max(n/2, 1); runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
 	}
+	go e.paceHeap()
 }
 
 // drainH3 stops taking QUIC connections.

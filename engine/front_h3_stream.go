@@ -20,13 +20,48 @@ type h3Front struct {
 	moved  mono.Time   // when the client last sent or took something
 
 	next, before *h3Front // in frontH3.first; next also in worker.h3.free
+	young        h3Links  // in worker.h3.young
+}
+
+// h3Links is a stream's place among those that were not watched yet.
+type h3Links struct {
+	next, before *h3Front
+	in           bool
 }
 
 // h3Side is what a worker has for all its h3 sessions.
 type h3Side struct {
 	enc   *h3.Encoder
 	dirty []*h3.Stream // with output of this turn
+	young *h3Front     // streams that are not watched yet for their client's cancelling
 	free  *h3Front
+}
+
+// tickH3 has the streams watched that are still there: to be told at once of a client that cancels costs more than most
+// requests take, and most end before it is worth it.
+func (w *worker) tickH3() {
+	for w.h3.young != nil {
+		t := w.h3.young
+		t.grow()
+		t.stream.Watch()
+	}
+}
+
+// grow takes the stream out of the young ones.
+func (t *h3Front) grow() {
+	l, side := &t.young, &t.f.s.w.h3
+	if !l.in {
+		return
+	}
+	if l.before != nil {
+		l.before.young.next = l.next
+	} else {
+		side.young = l.next
+	}
+	if l.next != nil {
+		l.next.young.before = l.before
+	}
+	*l = h3Links{}
 }
 
 // flushH3 sends the responses of this turn. It runs last, so that a head, its body and its end go out as one.
@@ -54,6 +89,11 @@ func (f *frontH3) take(st *h3.Stream) *h3Front {
 		f.first.before = t
 	}
 	f.first, st.User = t, t
+	t.young = h3Links{next: side.young, in: true}
+	if side.young != nil {
+		side.young.young.before = t
+	}
+	side.young = t
 	if f.live++; f.live == 1 {
 		f.rearm()
 	}
@@ -72,6 +112,7 @@ func (t *h3Front) forget() {
 	if t.next != nil {
 		t.next.before = t.before
 	}
+	t.grow()
 	t.stream.User = nil
 	t.stream.Finish()
 	f.live--

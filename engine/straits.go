@@ -81,5 +81,6 @@ func (w *worker) tick() {
 			srv.tick()
 		}
 	}
+	w.tickH3()
 	w.bufs.Trim()
 }

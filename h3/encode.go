@@ -3,39 +3,18 @@ package h3
 import (
 	"strconv"
 
-	"github.com/quic-go/qpack"
-
 	"weir/internal/msg"
 )
 
 // Encoder makes field blocks for the responses of one worker, which alone may use it. Blocks refer to the static table
-// only, so one encoder does for all connections.
+// only, so one encoder does for all connections. It allocates nothing once it has grown to its usual size.
 type Encoder struct {
-	q    *qpack.Encoder
 	out  []byte
-	text []byte
+	name []byte
 }
 
 // NewEncoder makes an encoder.
-func NewEncoder() *Encoder {
-	e := &Encoder{}
-	e.q = qpack.NewEncoder(e)
-	return e
-}
-
-// Write is where the QPACK encoder leaves its output.
-func (e *Encoder) Write(p []byte) (int, error) {
-	e.out = append(e.out, p...)
-	return len(p), nil
-}
-
-// statusTexts are the values of :status.
-var statusTexts = func() (t [600]string) {
-	for i := 100; i < len(t); i++ {
-		t[i] = strconv.Itoa(i)
-	}
-	return t
-}()
+func NewEncoder() *Encoder { return &Encoder{} }
 
 // head makes the block of a response head. It is valid until the next call.
 func (e *Encoder) head(h *msg.Head) []byte {
@@ -44,23 +23,18 @@ func (e *Encoder) head(h *msg.Head) []byte {
 	if status == 101 {
 		status = 200 // RFC 9220 section 3, RFC 8441 section 5
 	}
-	if int(status) >= len(statusTexts) || status < 100 {
-		panic("h3: status that cannot be sent")
-	}
-	e.out = e.out[:0]
-	e.put(":status", statusTexts[status])
-	text, digits := e.lower(h)
+	e.begin()
+	e.status(status)
 	for i := range h.Fields {
 		f := &h.Fields[i]
-		if f.Drop || f.ID != msg.FieldOther && !passes(h, f.ID, tunnel) {
-			continue
+		if !f.Drop && (f.ID == msg.FieldOther || passes(h, f.ID, tunnel)) {
+			e.field(h, f)
 		}
-		e.put(nameOf(f, text), text[f.Value.Off:f.Value.End])
 	}
-	if digits != "" {
-		e.put("content-length", digits)
+	if h.Framing == msg.BodyLength {
+		var digits [20]byte
+		e.known("content-length", strconv.AppendInt(digits[:0], h.Length, 10), false)
 	}
-	e.q.Close()
 	return e.out
 }
 
@@ -69,53 +43,87 @@ func (e *Encoder) trailers(h *msg.Head) []byte {
 	if h == nil {
 		return nil
 	}
-	e.out = e.out[:0]
-	text, _ := e.lower(h)
+	e.begin()
+	empty := len(e.out)
 	for i := range h.Fields {
 		if f := &h.Fields[i]; !f.Drop {
-			e.put(nameOf(f, text), text[f.Value.Off:f.Value.End])
+			e.field(h, f)
 		}
 	}
-	e.q.Close()
-	if len(e.out) == 0 {
+	if len(e.out) == empty {
 		return nil
 	}
 	return e.out
 }
 
-func (e *Encoder) put(name, value string) {
-	e.q.WriteField(qpack.HeaderField{Name: name, Value: value})
+// begin writes the prefix of a block that stands by itself.
+func (e *Encoder) begin() { e.out = append(e.out[:0], 0, 0) }
+
+func (e *Encoder) status(status uint16) {
+	if status < 100 || int(status) >= len(staticStatus) {
+		panic("h3: status that cannot be sent")
+	}
+	if i := staticStatus[status]; i != 0 {
+		e.out = appendInt(e.out, 0xc0, 6, uint64(i))
+		return
+	}
+	e.out = appendInt(e.out, 0x50, 4, staticStatusName)
+	e.out = append(e.out, 3, '0'+byte(status/100), '0'+byte(status/10%10), '0'+byte(status%10))
 }
 
-// lower returns the text of h, unknown names in lower case, as one string: the QPACK library wants strings, and this makes
-// it one allocation for a head instead of two for every field. digits is what content-length says, if it is to be sent.
-func (e *Encoder) lower(h *msg.Head) (text, digits string) {
-	b := append(e.text[:0], h.Buf...)
-	for i := range h.Fields {
-		f := &h.Fields[i]
-		if f.ID != msg.FieldOther || f.Drop {
-			continue
+func (e *Encoder) field(h *msg.Head, f *msg.Field) {
+	value := h.Bytes(f.Value)
+	if f.ID != msg.FieldOther {
+		e.known(f.ID.String(), value, f.Sensitive)
+		return
+	}
+	e.name = append(e.name[:0], h.Bytes(f.Name)...)
+	for i, c := range e.name {
+		if 'A' <= c && c <= 'Z' {
+			e.name[i] = c | 0x20
 		}
-		for j, c := range b[f.Name.Off:f.Name.End] {
-			if 'A' <= c && c <= 'Z' {
-				b[int(f.Name.Off)+j] = c | 0x20
+	}
+	if i, ok := staticNames[string(e.name)]; ok {
+		e.referred(i, value, f.Sensitive)
+		return
+	}
+	e.literal(e.name, value, f.Sensitive)
+}
+
+// known appends a field whose name is given in lower case.
+func (e *Encoder) known(name string, value []byte, sensitive bool) {
+	if i, ok := staticNames[name]; ok {
+		e.referred(i, value, sensitive)
+		return
+	}
+	e.name = append(e.name[:0], name...)
+	e.literal(e.name, value, sensitive)
+}
+
+// referred appends a field whose name is in the static table, and perhaps its value: entries of one name stand together,
+// but for a few that the first run of them does for.
+func (e *Encoder) referred(i uint8, value []byte, sensitive bool) {
+	if !sensitive {
+		for j := i; j < staticSize && staticTable[j].name == staticTable[i].name; j++ {
+			if staticTable[j].value == string(value) {
+				e.out = appendInt(e.out, 0xc0, 6, uint64(j))
+				return
 			}
 		}
 	}
-	n := len(b)
-	if h.Framing == msg.BodyLength {
-		b = strconv.AppendInt(b, h.Length, 10)
+	first := byte(0x50)
+	if sensitive {
+		first |= 0x20
 	}
-	e.text = b
-	s := string(b)
-	return s[:n], s[n:]
+	e.out = appendString(appendInt(e.out, first, 4, uint64(i)), 0, 7, value)
 }
 
-func nameOf(f *msg.Field, text string) string {
-	if f.ID != msg.FieldOther {
-		return f.ID.String()
+func (e *Encoder) literal(name, value []byte, sensitive bool) {
+	first := byte(0x20)
+	if sensitive {
+		first |= 0x10
 	}
-	return text[f.Name.Off:f.Name.End]
+	e.out = appendString(appendString(e.out, first, 3, name), 0, 7, value)
 }
 
 // passes reports whether a field with an identity goes out: not what RFC 9114 section 4.2 forbids, nor what is said by

@@ -153,7 +153,7 @@ func (s *Stream) onHead(sec *section, ended bool) error {
 	if v := h.Get(msg.FieldPriority); v != nil && !s.recv.prioritised {
 		s.SetPriority(parsePriority(v, Priority{Urgency: urgencyDefault}))
 	}
-	s.announce()
+	s.Conn.sink.OnHead(s)
 	return nil
 }
 
@@ -162,7 +162,7 @@ func (s *Stream) refuse(err *Error) {
 	s.Head = takeHead()
 	s.Head.Version = msg.HTTP3
 	s.Fault = err
-	s.announce()
+	s.Conn.sink.OnHead(s)
 }
 
 // readBody reads the rest of the stream: content, trailers, the end. buf holds what was read already.

@@ -205,6 +205,7 @@ func (w *testWorker) onHead(s *Stream) {
 		}
 		x.answered = true
 	case path == "/hold":
+		s.Watch()
 		return
 	case path == "/slow":
 		x.slow, x.echo = true, true

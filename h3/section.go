@@ -1,12 +1,6 @@
 package h3
 
-import (
-	"io"
-
-	"github.com/quic-go/qpack"
-
-	"weir/internal/msg"
-)
+import "weir/internal/msg"
 
 // sectionLinesMax bounds the field lines of a section, cookie crumbs included. msg.FieldsMax holds after they are joined.
 const sectionLinesMax = 1024
@@ -23,6 +17,7 @@ const (
 	pseudoAuthority
 	pseudoPath
 	pseudoProtocol
+	pseudoStatus // of responses
 
 	pseudoRequest = pseudoMethod | pseudoScheme | pseudoPath
 	pseudoConnect = pseudoMethod | pseudoAuthority
@@ -41,6 +36,8 @@ func pseudoOf(name string) pseudo {
 		return pseudoPath
 	case ":protocol":
 		return pseudoProtocol
+	case ":status":
+		return pseudoStatus
 	}
 	return 0
 }
@@ -61,66 +58,56 @@ type section struct {
 	length  int64 // what content-length says; -1: nothing
 }
 
-// read decodes block and fills the head. The head has its own bytes.
-//
-// The table of RFC 9204 section 3.2 has capacity zero here (see docs/decisions/h3-qpack.md), so a block stands by itself,
-// and what it decodes to is bounded by counting: it stops being kept at max, and stops being decoded at hugeFactor times
-// that. A byte of a block can stand for a field of the static table, which is at most 131 bytes long.
+// read decodes block and fills the head, which has its own bytes. A section that is too large is not read to its end.
 func (sec *section) read(block []byte) *Error {
 	sec.length = -1
-	var dec qpack.Decoder
-	next := dec.Decode(block)
-	for {
-		f, err := next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
+	rest, ok := beginBlock(block)
+	if !ok {
+		return errBlock
+	}
+	for l := (line{}); len(rest) > 0; {
+		if rest, ok = l.read(rest, sec.head); !ok {
 			return errBlock
 		}
-		if sec.size += len(f.Name) + len(f.Value) + fieldOverhead; sec.size > sec.max {
+		sec.size += l.name.Len() + l.value.Len() + fieldOverhead
+		if sec.size > sec.max || len(sec.head.Fields) == sectionLinesMax {
 			sec.large = true
-			if sec.size > hugeFactor*sec.max {
-				return errFrameHuge
-			}
-			continue
+			return nil
 		}
-		if sec.large {
-			continue
-		}
-		if err := sec.add(&f); err != nil {
+		if err := sec.add(&l); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
-// add judges one field and keeps it.
-func (sec *section) add(f *qpack.HeaderField) *Error {
-	if f.IsPseudo() {
-		return sec.addPseudo(f)
+// add judges one field and keeps it. What comes from the static table needs no judging but for where it stands.
+func (sec *section) add(l *line) *Error {
+	h := sec.head
+	name, value := h.Bytes(l.name), h.Bytes(l.value)
+	id := msg.FieldOther
+	switch {
+	case l.static != nil && l.static.pseudo != 0:
+		return sec.addPseudo(l.static.pseudo, l)
+	case l.static != nil:
+		id = l.static.id
+	case len(name) > 0 && name[0] == ':':
+		return sec.addPseudo(pseudoOf(string(name)), l)
+	case !validName(name):
+		return errFieldName
+	default:
+		id = msg.LookupField(name)
 	}
 	sec.regular = true
-	h := sec.head
-	if len(h.Fields) == sectionLinesMax {
-		sec.large = true
-		return nil
-	}
-	name := h.PutString(f.Name)
-	value := h.PutString(f.Value)
-	n, v := h.Bytes(name), h.Bytes(value)
-	if !validName(n) {
-		return errFieldName
-	}
-	if !validValue(v) {
+	if !l.whole && !validValue(value) {
 		return errFieldValue
 	}
-	id := msg.LookupField(n)
 	if id != msg.FieldOther {
-		if err := sec.known(id, v); err != nil {
+		if err := sec.known(id, value); err != nil {
 			return err
 		}
 	}
-	h.Fields = append(h.Fields, msg.Field{Name: name, Value: value, ID: id})
+	h.Fields = append(h.Fields, msg.Field{Name: l.name, Value: l.value, ID: id, Sensitive: l.sensitive})
 	return nil
 }
 
@@ -172,35 +159,33 @@ func (sec *section) known(id msg.FieldID, v []byte) *Error {
 }
 
 // addPseudo: RFC 9114 section 4.3. Each one once, before all regular fields, and none in trailers.
-func (sec *section) addPseudo(f *qpack.HeaderField) *Error {
-	p := pseudoOf(f.Name)
+func (sec *section) addPseudo(p pseudo, l *line) *Error {
 	switch {
 	case sec.trailers:
 		return errPseudoTrailers
 	case sec.regular:
 		return errPseudoOrder
-	case p == 0:
+	case p == 0, p == pseudoStatus:
 		return errPseudoUnknown
 	case sec.seen&p != 0:
 		return errPseudoTwice
 	}
 	sec.seen |= p
 	h := sec.head
-	s := h.PutString(f.Value)
-	if !validValue(h.Bytes(s)) {
+	if !l.whole && !validValue(h.Bytes(l.value)) {
 		return errFieldValue
 	}
 	switch p {
 	case pseudoMethod:
-		h.Name = s
+		h.Name = l.value
 	case pseudoScheme:
-		sec.scheme = s
+		sec.scheme = l.value
 	case pseudoAuthority:
-		h.Authority = s
+		h.Authority = l.value
 	case pseudoPath:
-		h.Target = s
+		h.Target = l.value
 	case pseudoProtocol:
-		h.Protocol = s
+		h.Protocol = l.value
 	}
 	return nil
 }

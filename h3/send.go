@@ -17,9 +17,10 @@ import (
 // window of the client's otherwise.
 type sendSide struct {
 	mu      sync.Mutex
-	blocks  []*block // what waits, oldest first; the last one is appended to
-	pending int      // bytes that wait or are being written
-	frame   []byte   // the length of the DATA frame that ends the last block; nil: none does
+	blocks  []*block  // what waits, oldest first; the last one is appended to
+	room    [2]*block // what blocks is made of, for nearly every response
+	pending int       // bytes that wait or are being written
+	frame   []byte    // the length of the DATA frame that ends the last block; nil: none does
 	state   sendState
 	writing bool // the writer runs
 	starved bool // Room was found to be none
@@ -120,6 +121,9 @@ func (d *sendSide) tail(least, want int) *block {
 	} else {
 		b = smallBlock()
 	}
+	if len(d.blocks) == 0 {
+		d.blocks = d.room[:0]
+	}
 	d.blocks = append(d.blocks, b)
 	d.frame = nil
 	return b
@@ -181,11 +185,20 @@ func (s *Stream) flushDirect() bool {
 		d.direct += d.pending
 	case quic.ErrWouldBlock:
 		return false
-	default: // reset by the client, or the connection is gone: whoever has to know is told elsewhere
+	default: // reset by the client, or the connection is gone
 		d.state = sendClosed
+		s.gone(err)
 	}
 	d.drop()
 	return true
+}
+
+// gone is called when a response cannot be sent. If the client has said that it does not want it, the worker is told, once;
+// of a connection that is gone OnGone tells.
+func (s *Stream) gone(err error) {
+	if code, ok := resetCode(err); ok {
+		s.taken(code)
+	}
 }
 
 // drop forgets what waits. The caller holds mu.
@@ -202,10 +215,10 @@ func (s *Stream) closeLocked() {
 	ended := s.send.state == sendEnded
 	if ended {
 		s.send.state = sendClosed
+		s.unwatch()
 	}
 	s.send.mu.Unlock()
 	if ended {
-		s.unwatch()
 		s.q.Close()
 		s.Conn.budget.earn()
 	}
@@ -228,8 +241,8 @@ func (s *Stream) write(counted int) {
 		d.mu.Lock()
 		if err != nil {
 			d.state = sendClosed
-			n = d.pending
 			d.drop()
+			s.gone(err)
 		} else {
 			d.pending -= n
 		}
@@ -256,7 +269,6 @@ func (s *Stream) Finish() {
 	open := s.send.state == sendOpen
 	s.send.mu.Unlock()
 	if open {
-		s.unwatch()
 		s.cut(InternalError)
 	}
 }
@@ -267,6 +279,7 @@ func (s *Stream) cut(code Code) {
 	d.mu.Lock()
 	closed := d.state == sendClosed
 	d.state = sendClosed
+	s.unwatch()
 	if !d.writing {
 		d.drop()
 	}

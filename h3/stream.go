@@ -25,7 +25,7 @@ type Stream struct {
 	q     *quic.Stream
 	recv  recvSide
 	send  sendSide
-	stop  func() bool // ends the watch over the client's cancelling; nil before OnHead
+	stop  func() bool // ends Watch; nil: it has not begun. Under send.mu
 	cause atomic.Pointer[Cause]
 }
 
@@ -52,10 +52,15 @@ func (s *Stream) FreeHead() {
 // SetPriority says where the response stands among the others of its connection.
 func (s *Stream) SetPriority(p Priority) { s.q.SetPriority(int8(p.Urgency), p.Incremental) }
 
-// announce passes the head on and begins to watch for the client taking the request back.
-func (s *Stream) announce() {
-	s.stop = context.AfterFunc(s.q.Context(), s.onCancelled)
-	s.Conn.sink.OnHead(s)
+// Watch has OnReset called as soon as the client does not want the response any more. It is worth its cost for requests
+// that take long: the others find out when they send (see the worker's tick).
+func (s *Stream) Watch() {
+	d := &s.send
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state != sendClosed && s.stop == nil {
+		s.stop = context.AfterFunc(s.q.Context(), s.onCancelled)
+	}
 }
 
 // onCancelled runs when the response cannot be sent any more: the client does not want it, or the connection is gone, of
@@ -99,12 +104,11 @@ func (s *Stream) fail(err *Error, told bool) {
 
 // Reset ends the stream in both directions. What was not sent is lost.
 func (s *Stream) Reset(code Code) {
-	s.unwatch()
 	s.StopReading(code)
 	s.cut(code)
 }
 
-// unwatch is called before we end the response ourselves.
+// unwatch is called before we end the response ourselves. The caller holds send.mu.
 func (s *Stream) unwatch() {
 	if s.stop != nil {
 		s.stop()
