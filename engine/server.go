@@ -89,17 +89,21 @@ func (srv *server) reachable() bool {
 	return srv.hasIdle() || srv.shared.pool.Backoff.Allowed(srv.w.now)
 }
 
-// effectiveWeight grows to the configured weight over slow-start.
+// weightUnit is what one unit of a configured weight is divided into, so that a weight of 1 can grow too.
+const weightUnit = 256
+
+// effectiveWeight is the weight in weightUnits. It grows to the configured one over slow-start.
 func (srv *server) effectiveWeight(now mono.Time) int {
+	full := srv.weight * weightUnit
 	slow := srv.be.cfg.SlowStart
 	if slow <= 0 || srv.since.IsZero() {
-		return srv.weight
+		return full
 	}
 	age := now.Sub(srv.since)
 	if age >= slow {
-		return srv.weight
+		return full
 	}
-	return max(1, int(int64(srv.weight)*int64(age)/int64(slow)))
+	return max(1, int(int64(full)*int64(age)/int64(slow)))
 }
 
 // spin is where a walk over the servers starts, so that ties do not always go to the first.

@@ -66,7 +66,7 @@ func (srv *server) showState() stats.ServerState {
 		return srv.state
 	case !srv.shared.pool.Backoff.Allowed(srv.w.now):
 		return stats.StateBackoff
-	case srv.effectiveWeight(srv.w.now) < srv.weight:
+	case srv.effectiveWeight(srv.w.now) < srv.weight*weightUnit:
 		return stats.StateSlowStart
 	}
 	return stats.StateReady
