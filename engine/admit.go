@@ -18,21 +18,22 @@ type tokens struct {
 
 // release gives everything back.
 func (t *tokens) release() {
-	for _, c := range [...]**limit.Count{&t.server, &t.conn, &t.ssl} {
-		if *c != nil {
-			(*c).Release()
-			*c = nil
-		}
+	if t.server != nil {
+		t.server.Release()
+		t.server = nil
 	}
+	t.releaseDial()
 }
 
 // releaseDial gives back what was taken for a connection that was not opened after all.
 func (t *tokens) releaseDial() {
-	for _, c := range [...]**limit.Count{&t.conn, &t.ssl} {
-		if *c != nil {
-			(*c).Release()
-			*c = nil
-		}
+	if t.conn != nil {
+		t.conn.Release()
+		t.conn = nil
+	}
+	if t.ssl != nil {
+		t.ssl.Release()
+		t.ssl = nil
 	}
 }
 

@@ -235,14 +235,9 @@ func (c *conn) wake() {
 	}
 }
 
-// arm sets the connection's only deadline; mono.Never takes it away.
-func (c *conn) arm(deadline mono.Time) {
-	if deadline == mono.Never {
-		c.w.wheel.Disarm(&c.timer)
-		return
-	}
-	c.w.wheel.Arm(&c.timer, deadline)
-}
+// arm sets the connection's only deadline; mono.Never takes it away. The timer stays linked then: it is armed again with the
+// next request, which costs two stores as long as it is.
+func (c *conn) arm(deadline mono.Time) { c.w.wheel.Arm(&c.timer, deadline) }
 
 // abandon gives the record back and leaves the descriptor to somebody else. Nothing may be waiting on it.
 func (c *conn) abandon() {

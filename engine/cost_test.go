@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"reflect"
 	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"weir/internal/buf"
 	"weir/internal/config"
+	"weir/internal/msg"
+	"weir/netio"
 )
 
 // costRig is an engine with one worker between a client and an origin that allocate nothing themselves, so that what the
@@ -236,5 +240,70 @@ func TestIdleSessionIsSmall(t *testing.T) {
 	t.Logf("%d bytes for an idle connection that has carried a request", each)
 	if each > 512 {
 		t.Errorf("an idle connection holds %d bytes, more than 512", each)
+	}
+}
+
+func TestRequestIDsAreHexAndDiffer(t *testing.T) {
+	ids := requestIDs{prefix: 0x0123456789abcdef, counter: 7}
+	seen := map[string]bool{}
+	for range 10000 {
+		counter := ids.counter + 1
+		id := string(ids.next(nil))
+		want := fmt.Sprintf("%016x%016x", ids.prefix, mix(ids.prefix+counter*0x9e3779b97f4a7c15))
+		if id != want || seen[id] {
+			t.Fatalf("request ID %q, want %q, made before: %t", id, want, seen[id])
+		}
+		seen[id] = true
+	}
+}
+
+// TestRecycledExchangeIsEmpty fills every field of a record and looks that recycle leaves what a new one has: it empties the
+// record field by field, and one that was forgotten would reach another client's exchange.
+func TestRecycledExchangeIsEmpty(t *testing.T) {
+	w := &worker{bufs: buf.NewPool(0)}
+	w.wheel = netio.NewWheel(0)
+	x := w.exchanges.take(w)
+	skip := map[string]bool{"w": true, "token": true, "timer": true, "place": true, "pool": true}
+	var fill func(v reflect.Value)
+	fill = func(v reflect.Value) {
+		v = reflect.NewAt(v.Type(), v.Addr().UnsafePointer()).Elem()
+		switch v.Kind() {
+		case reflect.Struct:
+			for i := range v.NumField() {
+				if !skip[v.Type().Field(i).Name] && v.Type() != reflect.TypeFor[buf.Queue]() {
+					fill(v.Field(i))
+				}
+			}
+		case reflect.Bool:
+			v.SetBool(true)
+		case reflect.Pointer:
+			v.Set(reflect.New(v.Type().Elem()))
+		case reflect.Slice:
+			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		case reflect.Interface:
+			if v.Type() == reflect.TypeFor[frontStream]() {
+				v.Set(reflect.ValueOf(goneFront{}))
+			} else {
+				v.Set(reflect.ValueOf(goneBack{}))
+			}
+		default:
+			if v.CanInt() {
+				v.SetInt(1)
+			} else {
+				v.SetUint(1)
+			}
+		}
+	}
+	fill(reflect.ValueOf(x).Elem())
+	x.req.replay.held.Append([]byte("left over"))
+	x.recycle()
+	if cap(x.req.head.Buf) == 0 || cap(x.req.head.Fields) == 0 || len(x.req.head.Buf)+len(x.req.head.Fields)+len(x.req.trailers.Buf) > 0 {
+		t.Error("a recycled head has lost its memory, or kept its bytes")
+	}
+	x.req.head, x.req.trailers = msg.Head{}, msg.Head{}
+	fresh := &exchange{w: w, token: x.token, timer: x.timer, place: x.place}
+	fresh.req.replay.held.Init(w.bufs)
+	if !reflect.DeepEqual(x, fresh) {
+		t.Errorf("a recycled record is not empty:\n%+v\nwant\n%+v", x, fresh)
 	}
 }

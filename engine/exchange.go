@@ -183,18 +183,22 @@ func (x *exchange) start() {
 	x.route()
 }
 
-// recycle empties the record and keeps its memory.
+// recycle empties the record and keeps its memory. It is emptied where it lies: copying its two heads to the stack and back
+// costs more than the rest. The timer stays linked, see end.
 func (x *exchange) recycle() {
-	head, trailers := x.req.head, x.req.trailers
-	if cap(head.Buf) > headKeptMax {
-		head.Buf = nil
+	if cap(x.req.head.Buf) > headKeptMax {
+		x.req.head.Buf = nil
 	}
-	head.Reset()
-	trailers.Reset()
-	*x = exchange{w: x.w, token: netio.NewToken(x.token.Index(), x.token.Generation()+1), timer: x.timer, place: placeEnded}
+	x.req.head.Reset()
+	x.req.trailers.Reset()
+	x.req.replay.held.Reset()
+	x.req.replay.sent, x.req.replay.lost = 0, false
+	x.req.state, x.req.ended, x.req.continued, x.req.bytes = reqFlowing, false, false, 0
+	x.rsp, x.way, x.time = response{}, way{}, times{}
+	x.s, x.front, x.back, x.cut = nil, nil, nil, nil
+	x.firstRequest, x.internal = false, false
+	x.token = netio.NewToken(x.token.Index(), x.token.Generation()+1)
 	x.timer.Token = x.token
-	x.req.replay.held.Init(x.w.bufs)
-	x.req.head, x.req.trailers = head, trailers
 }
 
 // headKeptMax is the head memory that a recycled exchange keeps: more than nearly every head needs.
@@ -326,11 +330,7 @@ func (x *exchange) watch() {
 
 // arm sets the exchange's only deadline d from now; 0 takes it away.
 func (x *exchange) arm(d time.Duration) {
-	if d <= 0 {
-		x.w.wheel.Disarm(&x.timer)
-		return
-	}
-	x.w.wheel.Arm(&x.timer, x.w.now.Add(d))
+	x.w.wheel.Arm(&x.timer, deadlineAfter(x.w.now, d))
 }
 
 // onTimeout is called when the deadline set last has passed.

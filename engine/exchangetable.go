@@ -60,6 +60,7 @@ func (t *exchangeTable) recycle() {
 		if len(t.free) < exchangesKept {
 			t.free = append(t.free, x)
 		} else {
+			x.w.wheel.Disarm(&x.timer)
 			t.entries[x.token.Index()] = nil
 			t.spare = append(t.spare, x.token)
 		}

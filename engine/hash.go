@@ -1,6 +1,9 @@
 package engine
 
-import "math"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // hashBytes is FNV-1a with a final mix, good enough to spread clients over servers; it keeps no secret.
 func hashBytes(b []byte) uint64 {
@@ -52,9 +55,19 @@ const hexDigits = "0123456789abcdef"
 func (r *requestIDs) next(dst []byte) []byte {
 	r.counter++
 	for _, v := range [2]uint64{r.prefix, mix(r.prefix + r.counter*0x9e3779b97f4a7c15)} {
-		for shift := 60; shift >= 0; shift -= 4 {
-			dst = append(dst, hexDigits[v>>uint(shift)&15])
-		}
+		dst = binary.BigEndian.AppendUint64(dst, hexOf(uint32(v>>32)))
+		dst = binary.BigEndian.AppendUint64(dst, hexOf(uint32(v)))
 	}
 	return dst
+}
+
+// hexOf is the eight hex digits of v, the first in the highest byte. All are made at once: digit by digit they were a
+// twentieth of what an exchange costs (BenchmarkExchange).
+func hexOf(v uint32) uint64 {
+	x := uint64(v)
+	x = (x | x<<16) & 0x0000_ffff_0000_ffff
+	x = (x | x<<8) & 0x00ff_00ff_00ff_00ff
+	x = (x | x<<4) & 0x0f0f_0f0f_0f0f_0f0f
+	letters := (x + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
+	return x + 0x3030_3030_3030_3030 + letters*('a'-'0'-10)
 }

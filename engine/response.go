@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"weir/internal/mono"
 	"weir/internal/msg"
 	"weir/internal/stats"
 )
@@ -158,7 +159,7 @@ func (x *exchange) end(c *cause) {
 	if c != nil {
 		x.cut = c
 	}
-	x.w.wheel.Disarm(&x.timer)
+	x.w.wheel.Arm(&x.timer, mono.Never) // not Disarm: the record's next exchange arms it again, which costs two stores then
 	x.req.replay.drop()
 	x.way.tokens.release()
 	x.place = placeEnded
