@@ -29,7 +29,8 @@ func (w *worker) drain(hard time.Duration) {
 	}
 }
 
-// goAway ends a session when it is idle, within spread; one that is busy learns of it with its next response.
+// goAway ends a session when it is idle, within spread; one that is busy learns of it with its next response. None is ended
+// in the first part of that time: a client between two requests is to find its connection open.
 func (s *session) goAway(spread time.Duration) {
 	if s.h2 != nil {
 		s.h2.goAway()
@@ -42,7 +43,7 @@ func (s *session) goAway(spread time.Duration) {
 	if s.stage != stageServing || s.h1.state != h1Idle {
 		return
 	}
-	wait := time.Duration(s.w.rand.below(int64(spread)))
+	wait := spread/8 + time.Duration(s.w.rand.below(int64(spread-spread/8)))
 	if s.requests == 0 { // its first request may be on the wire
 		wait += firstRequestGrace
 	}

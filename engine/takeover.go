@@ -103,14 +103,21 @@ func (a *takeoverAnswer) deliver(w *worker) {
 		srv = be.server(a.ask.server)
 	}
 	x := w.exchanges.get(a.ask.x)
-	if x != nil && (!x.way.awaiting || x.place != placeWaiting || x.way.server != srv) {
+	if x != nil && (!x.way.awaiting || x.place != placeWaiting) {
 		x = nil // it was served meanwhile
 	}
-	if a.given != nil && srv != nil && a.given.addr == srv.addr {
-		srv.adopt(a.given, x)
-		return
+	taker := x
+	if x != nil && x.way.server != srv {
+		taker = nil // a reload has come between: its server is one of before, which it still waits for
 	}
-	if a.given != nil { // this worker has the server no more, or at another address
+	switch {
+	case a.given == nil:
+	case srv != nil && a.given.addr == srv.addr && a.given.shared == srv.shared.pool:
+		srv.adopt(a.given, taker)
+		if taker != nil {
+			return
+		}
+	default: // this worker has the server no more, or at another address
 		a.given.discard(w)
 	}
 	if x != nil && !x.way.dialing { // it may have got tired of waiting

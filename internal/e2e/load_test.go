@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 // caller is a client for load: it keeps its connection as long as it may, and tells what it gets.
 type caller struct {
 	addr string
+	over transport
 	conn net.Conn
 	in   *bufio.Reader
 }
@@ -27,6 +29,9 @@ func (c *caller) ask(method, path string) (status int, proxyStatus string, err e
 	if c.conn == nil {
 		if c.conn, err = net.DialTimeout("tcp", c.addr, patience); err != nil {
 			return 0, "", err
+		}
+		if c.over == tlsed {
+			c.conn = tls.Client(c.conn, &tls.Config{RootCAs: roots, ServerName: "a.example"})
 		}
 		c.in = bufio.NewReader(c.conn)
 	}

@@ -36,7 +36,6 @@ type setup struct {
 	server   string // further keys of each server: `max-conn = 1`
 	tables   string // further tables
 	leaves   bool   // clients are still there when the process is told to end
-	skipIdle bool   // the gauges are not looked at afterwards
 }
 
 // text is the file.
@@ -171,14 +170,16 @@ func (w *weir) finish() {
 			t.Errorf("weir ended by itself")
 		}
 	default:
-		if !w.setup.leaves && !w.setup.skipIdle && !t.Failed() {
+		if !w.setup.leaves && !w.told && !t.Failed() {
 			w.wantIdle()
 		}
 		if t.Failed() {
 			_, failures, _ := w.run("show", "errors")
 			w.log.note("weir show errors:\n" + failures)
 		}
-		w.terminate()
+		if !w.told { // a second signal would cut the drain short
+			w.terminate()
+		}
 		select {
 		case <-w.ended:
 		case <-time.After(patience):
