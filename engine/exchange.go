@@ -206,6 +206,7 @@ const headKeptMax = 4 << 10
 
 // attach joins the exchange to a server connection and sends what is there of the request.
 func (x *exchange) attach(b backStream, c *backConn) {
+	x.gotTurn() // also when a connection became free before the token of a new one
 	x.leaveQueue()
 	x.way.tokens.releaseDial()
 	x.place, x.back = placeAttached, b
