@@ -368,6 +368,7 @@ type logged struct {
 	ConnReused bool   `json:"conn_reused"`
 	Queue      int64  `json:"t_queue"`
 	Total      int64  `json:"t_total"`
+	Response   int64  `json:"t_response"`
 	Retries    int    `json:"retries"`
 	Server     string `json:"server"`
 }
