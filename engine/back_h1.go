@@ -309,8 +309,6 @@ func (t *h1Back) reqRoom() int {
 
 func (t *h1Back) rspResume() { t.server().wake() }
 
-func (t *h1Back) rspTaken(int) {}
-
 // release ends the exchange on this connection.
 func (t *h1Back) release(clean bool) {
 	c, b := t.server(), &t.h1
@@ -349,5 +347,4 @@ func (goneBack) reqData([]byte)          {}
 func (goneBack) reqEnd(*msg.Head)        {}
 func (goneBack) reqRoom() int            { return 0 }
 func (goneBack) rspResume()              {}
-func (goneBack) rspTaken(int)            {}
 func (goneBack) release(bool)            {}

@@ -404,9 +404,12 @@ func (t *h2Back) reqRoom() int {
 	return n
 }
 
-func (t *h2Back) rspResume() { t.pump() }
-
-func (t *h2Back) rspTaken(int) {}
+// rspResume goes on with the response, and tells the server which windows that has opened.
+func (t *h2Back) rspResume() {
+	b := t.b
+	t.pump()
+	b.sendPending()
+}
 
 // release ends the exchange on this stream; the connection lives on either way. A stream that is not whole is reset, which
 // tells the server that its client has gone.

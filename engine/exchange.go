@@ -20,10 +20,8 @@ type frontStream interface {
 	rspRoom() int
 	rspCut() // the response cannot be completed: let the client see that it is not whole
 
-	reqResume()       // the exchange has room for more of the request
-	reqTaken(n int)   // n bytes of the request's body have left weir
-	released()        // the exchange is over; what it owned of the client side is free again
-	clientWaits() int // bytes of output that the client has not taken yet
+	reqResume() // the exchange has room for more of the request
+	released()  // the exchange is over; what it owned of the client side is free again
 }
 
 // backStream is the server's half of an exchange.
@@ -32,8 +30,7 @@ type backStream interface {
 	reqData(p []byte)
 	reqEnd(trailers *msg.Head)
 	reqRoom() int
-	rspResume()     // the front has room again
-	rspTaken(n int) // n bytes of the response's body have left weir
+	rspResume() // the front has room again
 	release(clean bool)
 	// release ends the exchange on this side. clean: both messages were whole and the connection may carry another one.
 }

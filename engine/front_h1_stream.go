@@ -109,8 +109,6 @@ func (t *h1Stream) reqResume() {
 	}
 }
 
-func (t *h1Stream) reqTaken(int) {}
-
 func (t *h1Stream) clientWaits() int { return (*session)(t).backlog() }
 
 // released is called when the exchange is over.
@@ -142,6 +140,4 @@ func (goneFront) rspEnd(*msg.Head)        {}
 func (goneFront) rspRoom() int            { return 0 }
 func (goneFront) rspCut()                 {}
 func (goneFront) reqResume()              {}
-func (goneFront) reqTaken(int)            {}
 func (goneFront) released()               {}
-func (goneFront) clientWaits() int        { return 0 }

@@ -67,9 +67,13 @@ func (t *h2Front) reset(code h2.ErrCode) {
 	t.f.write(w.headBuf)
 }
 
-func (t *h2Front) reqResume() { t.pump() }
-
-func (t *h2Front) reqTaken(int) {}
+// reqResume goes on with the request. The windows that this opens are all that makes a client go on which waits for them:
+// nothing of it is being read now that would send them along.
+func (t *h2Front) reqResume() {
+	f := t.f
+	t.pump()
+	f.sendPending()
+}
 
 func (t *h2Front) clientWaits() int { return t.f.s.backlog() }
 
