@@ -156,11 +156,8 @@ func (b *backH1) on(c *backConn, ev h1.Event, h *msg.Head, after int) {
 			b.tunnel = h.Framing == msg.BodyTunnel
 			c.hint(h)
 		}
-		rh := h
-		if x.addsToResponse(h) { // h aliases the input
-			rh = &c.w.rspHead
-			rh.CopyFrom(h)
-		}
+		rh := &c.w.rspHead
+		rh.CopyFrom(h)
 		none := final && h.Framing == msg.BodyNone
 		x.onRspHead(rh)
 		b.persist = final && rh.Flags.Has(msg.FlagKeepAlive) && rh.Framing != msg.BodyClose

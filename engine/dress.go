@@ -122,11 +122,6 @@ func schemeWord(s msg.Scheme) []byte {
 	return wordHTTP
 }
 
-// addsToResponse reports whether something will be added to a response's head, which has to own its bytes then.
-func (x *exchange) addsToResponse(h *msg.Head) bool {
-	return x.way.setSticky || h.Framing == msg.BodyTunnel || x.s.advertisesH3()
-}
-
 // dressResponse adds what weir has to say to the client.
 func (x *exchange) dressResponse(h *msg.Head) {
 	if v := x.s.fe.via[h.Version]; v != nil {
