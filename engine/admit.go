@@ -293,10 +293,13 @@ func (x *exchange) granted(c *limit.Count) {
 	x.arm(0)
 	switch x.way.step {
 	case stepServer:
-		x.way.tokens.server = c
-		if srv := x.way.backend.serverOf(c); srv != nil {
-			x.way.server = srv
+		srv := x.serverOf(c)
+		if srv == nil { // a reload has taken it away meanwhile
+			c.Release()
+			x.toServer()
+			return
 		}
+		x.way.tokens.server, x.way.server = c, srv
 		x.seek()
 	case stepDialConn:
 		x.way.tokens.conn = c
@@ -305,6 +308,22 @@ func (x *exchange) granted(c *limit.Count) {
 		x.way.tokens.ssl = c
 		x.dialStep(stepDial)
 	}
+}
+
+// serverOf finds the server of a token that the exchange has waited for. A reload may have made its backend anew.
+func (x *exchange) serverOf(c *limit.Count) *server {
+	if srv := x.way.backend.serverOf(c); srv != nil {
+		return srv
+	}
+	be := x.w.view.backend(x.way.backend.cfg.Name)
+	if be == nil {
+		return nil
+	}
+	srv := be.serverOf(c)
+	if srv != nil {
+		x.way.backend = be
+	}
+	return srv
 }
 
 // serverOf finds the server of a token.

@@ -11,13 +11,41 @@ import (
 	"weir/internal/stats"
 )
 
-// clientQueues are where client connections wait for the count axes of one place.
-type clientQueues struct{ conn, ssl *queue }
+// axisQueues are where client connections, or exchanges, wait for the count axes of one place.
+type axisQueues struct{ conn, ssl *queue }
 
-func (s *shared) clientQueues(a *limit.Attachment) clientQueues {
-	return clientQueues{
-		conn: s.newAxisQueue(a, a.Conn, waitSessions, limit.MaxConn),
-		ssl:  s.newAxisQueue(a, a.SSLConn, waitSessions, limit.MaxSSLConn),
+// queuesOf are the queues of a place. A place that is taken away and comes back while connections are open has the same
+// counters as before, and so must have the same queues.
+func (e *Engine) queuesOf(a *limit.Attachment, w waits) axisQueues {
+	q, ok := e.queues[a]
+	if !ok {
+		q = axisQueues{
+			conn: e.shared.newAxisQueue(a, a.Conn, w, limit.MaxConn),
+			ssl:  e.shared.newAxisQueue(a, a.SSLConn, w, limit.MaxSSLConn),
+		}
+		if e.queues == nil {
+			e.queues = map[*limit.Attachment]axisQueues{}
+		}
+		e.queues[a] = q
+	}
+	return q
+}
+
+// forgetQueues drops the queues of places that p does not have and that nothing is left at.
+func (e *Engine) forgetQueues(p *plan) {
+	kept := map[*limit.Attachment]bool{p.global: true}
+	for _, f := range p.frontends {
+		kept[f.limits] = true
+	}
+	for _, b := range p.backends {
+		kept[b.limits] = true
+	}
+	for a, q := range e.queues {
+		if !kept[a] && a.Conn.Current() == 0 && a.SSLConn.Current() == 0 && a.Places.Current() == 0 {
+			q.conn.Remove(a.Conn)
+			q.ssl.Remove(a.SSLConn)
+			delete(e.queues, a)
+		}
 	}
 }
 

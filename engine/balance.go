@@ -14,7 +14,7 @@ import (
 // be given anything.
 func (x *exchange) choose() *server {
 	be := x.way.backend
-	if s := x.s.hold.server; s != nil && s.be == be && !be.cfg.Multiplex && be.cfg.Persistence.Type == config.PersistenceNone &&
+	if s := x.s.hold.server; s != nil && s.be == be && !s.retired && !be.cfg.Multiplex && be.cfg.Persistence.Type == config.PersistenceNone &&
 		s.persistable() && s != x.way.avoid {
 		return s
 	}

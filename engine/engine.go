@@ -61,8 +61,9 @@ type Engine struct {
 	plan       *plan
 	inherited  Inherited
 	cells      []*stats.Cells
-	live       map[string]*config.Limits // profiles changed since the last reload
-	state      atomic.Int32              // engineState
+	live       map[string]*config.Limits        // profiles changed since the last reload
+	queues     map[*limit.Attachment]axisQueues // of the places that there are, and of those where something is left
+	state      atomic.Int32                     // engineState
 }
 
 // engineState is how far the process has come.
@@ -216,7 +217,9 @@ func (e *Engine) Reload(ctx context.Context, cfg *config.Config) (old, now uint6
 func (e *Engine) commit(p *plan) {
 	e.generation++
 	p.generation = e.generation
+	e.unsettle(e.plan, p)
 	e.onWorkers(func(w *worker) { w.apply(p) })
+	e.settle(p)
 	e.commitH3(p, e.plan)
 	e.detachMissing(e.plan, p)
 	e.cfg, e.plan, e.reloaded, e.live = p.cfg, p, time.Now(), map[string]*config.Limits{}

@@ -20,7 +20,7 @@ type plan struct {
 	cfg        *config.Config
 	generation uint64
 	global     *limit.Attachment
-	queues     clientQueues
+	queues     axisQueues
 	frontends  map[string]*planFrontend
 	backends   map[string]*planBackend
 	sockets    map[netip.AddrPort]*sockets
@@ -31,7 +31,7 @@ type plan struct {
 // planFrontend is what the workers share about a frontend.
 type planFrontend struct {
 	limits *limit.Attachment
-	queues clientQueues
+	queues axisQueues
 	tls    map[netip.AddrPort]*tlsio.ServerConfig
 }
 
@@ -74,14 +74,14 @@ func (e *Engine) prepare(cfg *config.Config) (p *plan, err error) {
 	p = &plan{cfg: cfg, frontends: map[string]*planFrontend{}, backends: map[string]*planBackend{}, sockets: map[netip.AddrPort]*sockets{}}
 	defer func() {
 		if err != nil {
-			p.closeOpened(e)
+			e.undo(p)
 		}
 	}()
 	p.global = e.attach(limit.Global, "", cfg.Global.Limits)
 	if e.plan != nil {
 		p.queues = e.plan.queues
 	} else {
-		p.queues = e.shared.clientQueues(p.global)
+		p.queues = e.queuesOf(p.global, waitSessions)
 	}
 	for _, b := range cfg.Backends {
 		if p.backends[b.Name], err = e.prepareBackend(b); err != nil {
@@ -120,10 +120,9 @@ func (e *Engine) prepareBackend(b *config.Backend) (*planBackend, error) {
 	if old != nil {
 		pb.queue, pb.connQueue, pb.sslQueue = old.queue, old.connQueue, old.sslQueue
 	} else {
-		a := pb.limits
-		pb.queue = e.shared.newQueue(a.Places, waitExchanges, 0, false)
-		pb.connQueue = e.shared.newAxisQueue(a, a.Conn, waitExchanges, limit.MaxConn)
-		pb.sslQueue = e.shared.newAxisQueue(a, a.SSLConn, waitExchanges, limit.MaxSSLConn)
+		pb.queue = e.shared.newQueue(pb.limits.Places, waitExchanges, 0, false)
+		q := e.queuesOf(pb.limits, waitExchanges)
+		pb.connQueue, pb.sslQueue = q.conn, q.ssl
 	}
 	policy := pool.PolicyOf(b)
 	for _, s := range b.Servers {
@@ -155,7 +154,6 @@ func (e *Engine) newSharedServer(pb *planBackend, s *config.Server, policy *pool
 	sh := &sharedServer{inflight: limit.NewCount(s.MaxConn), pool: pool.NewShared(policy, len(e.shared.workers))}
 	sh.queue = e.shared.newQueue(pb.limits.Places, waitExchanges, 0, false)
 	sh.queue.Add(sh.inflight)
-	pb.queue.Add(sh.inflight)
 	return sh
 }
 
@@ -165,7 +163,7 @@ func (e *Engine) prepareFrontend(p *plan, f *config.Frontend) error {
 	if e.plan != nil && e.plan.frontends[f.Name] != nil {
 		pf.queues = e.plan.frontends[f.Name].queues
 	} else {
-		pf.queues = e.shared.clientQueues(pf.limits)
+		pf.queues = e.queuesOf(pf.limits, waitSessions)
 	}
 	for _, b := range f.Binds {
 		if b.TLS != nil {

@@ -114,6 +114,7 @@ func TestTakeoverDuringAMove(t *testing.T) {
 	}
 	r.ws[0].mail.Post(do(func(w *worker) { w.apply(p) }))
 	r.run(5 * time.Millisecond)
+	r.commit(p)
 	r.finish()
 }
 

@@ -100,29 +100,44 @@ func newRig(t testing.TB, seed uint64, workers int, text string) *rig {
 	for _, w := range r.ws {
 		w.apply(p)
 	}
+	r.commit(p)
 	r.files = r.net.Files()
 	return r
 }
 
-// prepare makes a plan, as Start and Reload do.
+// prepare makes a plan and does what Engine.commit does before the workers take it over.
 func (r *rig) prepare(text string) *plan {
 	r.t.Helper()
-	cfg := parseConfig(r.t, text)
-	p, err := r.e.prepare(cfg)
+	p, err := r.e.prepare(parseConfig(r.t, text))
 	if err != nil {
 		r.t.Fatalf("seed %d: %v", r.seed, err)
 	}
 	r.e.generation++
 	p.generation = r.e.generation
-	r.e.cfg, r.e.plan = cfg, p
+	r.e.unsettle(r.e.plan, p)
 	return p
 }
 
-// reload posts another configuration to the workers, each of which takes it over at a moment of its own.
-func (r *rig) reload(text string) {
+// commit is what it does when they have.
+func (r *rig) commit(p *plan) {
+	r.e.settle(p)
+	r.e.detachMissing(r.e.plan, p)
+	r.e.cfg, r.e.plan, r.e.live = p.cfg, p, map[string]*config.Limits{}
+}
+
+// reload posts another configuration to the workers, each of which takes it over at a moment of its own. It is over when
+// done is called; no other may begin before.
+func (r *rig) reload(text string, done func()) {
 	r.t.Helper()
 	p := r.prepare(text)
-	r.onWorkers(func(w *worker) { w.apply(p) })
+	left := len(r.ws)
+	r.onWorkers(func(w *worker) {
+		w.apply(p)
+		if left--; left == 0 {
+			r.commit(p)
+			done()
+		}
+	})
 }
 
 // onWorkers has f run on every worker, some time.

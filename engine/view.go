@@ -23,7 +23,7 @@ type view struct {
 	listeners  []*listener
 	h3         []*h3Listener
 	global     *limit.Attachment
-	queues     clientQueues // of the process
+	queues     axisQueues // of the process
 }
 
 func (v *view) frontend(name string) *frontend {
@@ -83,7 +83,7 @@ type frontend struct {
 	cfg       *config.Frontend
 	cells     *stats.Frontend
 	limits    *limit.Attachment
-	queues    clientQueues
+	queues    axisQueues
 	h2        *h2.Config
 	secure    map[netip.AddrPort]*tlsio.ServerConfig // by listening address
 	routes    []route

@@ -229,27 +229,39 @@ func TestReloadedWorlds(t *testing.T) {
 	seeds(t, 70, func(t *testing.T, seed uint64) {
 		rnd := rand.New(rand.NewPCG(seed, 4))
 		const servers = 3
-		r := newRig(t, seed, 1+rnd.IntN(3), reloadTerms(rnd, servers).text())
+		limits := rnd.IntN(2) == 0
+		r := newRig(t, seed, 1+rnd.IntN(3), reloadTerms(rnd, servers, limits).text())
 		scatter(r.net, rnd)
 		town := newTown(r)
 		town.populate(servers, 5+rnd.IntN(10), kindsAll)
-		for i := range 1 + rnd.IntN(10) {
-			r.net.After(time.Duration(i)*60*time.Millisecond, func() { r.reload(reloadTerms(rnd, servers).text()) })
+		left := 1 + rnd.IntN(15)
+		var again func()
+		again = func() {
+			if left--; left > 0 {
+				r.net.After(time.Duration(rnd.IntN(80))*time.Millisecond, func() { r.reload(reloadTerms(rnd, servers, limits).text(), again) })
+			}
 		}
-		r.must("all patrons have left", 5*time.Minute, town.gone)
-		r.run(time.Second) // reloads that are still to come
+		again()
+		r.must("all patrons have left", 5*time.Minute, func() bool { return left <= 0 && town.gone() })
 		r.finish()
-		town.settle(strict{})
+		town.settle(strict{limits: limits})
 	})
 }
 
 // reloadTerms are random terms with some of the servers that exist, in any order.
-func reloadTerms(rnd *rand.Rand, servers int) *terms {
+func reloadTerms(rnd *rand.Rand, servers int, limits bool) *terms {
 	c := randomTerms(rnd)
 	c.servers = nil
 	c.hosts = rnd.Perm(servers)[:1+rnd.IntN(servers)]
 	for range c.hosts {
-		c.servers = append(c.servers, fmt.Sprintf(", weight = %d", 1+rnd.IntN(3)))
+		s := fmt.Sprintf(", weight = %d", 1+rnd.IntN(3))
+		if limits {
+			s += fmt.Sprintf(", max-conn = %d", rnd.IntN(4))
+		}
+		c.servers = append(c.servers, s)
+	}
+	if limits {
+		c.limits = strings.Replace(allOff, "max-conn = 0", fmt.Sprintf("max-conn = %d", rnd.IntN(6)), 1) + "queue-depth = 20\nqueue-timeout = \"2s\"\n"
 	}
 	return c
 }
