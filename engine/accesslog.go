@@ -242,6 +242,9 @@ func (x *exchange) count() {
 		cells = x.s.fe.fallback.cells
 	}
 	cells.Count(int(x.rsp.status), x.s.proto)
+	x.s.bytesIn += uint64(x.req.bytes)
+	x.s.bytesOut += uint64(x.rsp.bytes)
+	x.s.ended = x.w.now
 	x.s.fe.cells.BytesIn += uint64(x.req.bytes)
 	x.s.fe.cells.BytesOut += uint64(x.rsp.bytes)
 	if be := x.way.backend; be != nil {

@@ -28,6 +28,9 @@ type session struct {
 	peer     netip.AddrPort // the client, after the PROXY header if there is one
 	accepted mono.Time
 	requests uint32 // exchanges begun
+	bytesIn  uint64 // of bodies, by exchanges that have ended
+	bytesOut uint64
+	ended    mono.Time // of the last exchange
 
 	h1 frontH1
 	h2 *frontH2
@@ -255,6 +258,10 @@ func (s *session) row() stats.Session {
 	}
 	if s.h3 != nil {
 		r.InFlight = int64(s.h3.live)
+	}
+	r.BytesIn, r.BytesOut = s.bytesIn, s.bytesOut
+	if r.InFlight == 0 {
+		r.Idle = s.w.now.Sub(max(s.accepted, s.ended))
 	}
 	return r
 }
