@@ -131,15 +131,8 @@ func (c *rawClient) answer(why string, s *quic.Stream) (status string, body []by
 		b = b[n+int(length):]
 		switch kind {
 		case frameHeaders:
-			next := qpack.NewDecoder().Decode(payload)
-			for {
-				f, err := next()
-				if err != nil {
-					break
-				}
-				if f.Name == ":status" {
-					status = f.Value
-				}
+			if s := statusIn(frame(frameHeaders, payload)); s != "" {
+				status = s
 			}
 		case frameData:
 			body = append(body, payload...)
@@ -148,4 +141,19 @@ func (c *rawClient) answer(why string, s *quic.Stream) (status string, body []by
 		}
 	}
 	return status, body
+}
+
+// statusIn is the :status of the head that b begins with.
+func statusIn(b []byte) string {
+	_, length, n := readFrameHeader(b)
+	next := qpack.NewDecoder().Decode(b[n : n+int(length)])
+	for {
+		f, err := next()
+		if err != nil {
+			return ""
+		}
+		if f.Name == ":status" {
+			return f.Value
+		}
+	}
 }

@@ -168,24 +168,25 @@ func (s *Stream) refuse(err *Error) {
 // readBody reads the rest of the stream: content, trailers, the end. buf holds what was read already.
 func (s *Stream) readBody(buf *block) error {
 	for {
-		var err error
+		var end error
 		if len(buf.data) == 0 {
 			if cap(buf.data) < blockLargeBytes {
 				buf.free()
 				buf = largeBlock()
 			}
-			if !s.mayRead() {
+			ok, err := s.mayRead()
+			if !ok {
 				buf.free()
-				return nil
+				return err
 			}
 			var n int
-			n, err = s.q.Read(buf.data[:cap(buf.data)])
+			n, end = s.q.Read(buf.data[:cap(buf.data)])
 			buf.data = buf.data[:n]
 		}
-		ended := err == io.EOF
-		if err != nil && !ended {
+		ended := end == io.EOF
+		if end != nil && !ended {
 			buf.free()
-			return err
+			return end
 		}
 		n, fault := s.compact(buf.data)
 		if fault == nil && ended {
@@ -283,15 +284,17 @@ func (s *Stream) readFailed(err error, told bool) {
 	}
 }
 
-// mayRead waits until the worker has taken enough of the body. It reports false when the rest is not wanted.
-func (s *Stream) mayRead() bool {
+// mayRead waits until the worker has taken enough of the body. It reports false when the rest is not wanted, and the error
+// if the client takes the request back meanwhile.
+func (s *Stream) mayRead() (ok bool, err error) {
 	sh, most := &s.recv.shared, int64(s.Conn.cfg.recvBytesMax())
 	for !sh.stopped.Load() {
 		if sh.out.Load() < most {
-			return true
+			return true, nil
 		}
 		if sh.wake == nil {
 			sh.wake = make(chan struct{}, 1)
+			s.q.SetReceiveFinalSizeCallback(func(int64) { sh.ring() }) // an end or a reset has come
 		}
 		sh.waiting.Store(true)
 		if sh.out.Load() < most || sh.stopped.Load() {
@@ -301,10 +304,25 @@ func (s *Stream) mayRead() bool {
 		select {
 		case <-sh.wake:
 		case <-s.Conn.q.Context().Done():
-			return false
+			return false, nil
+		}
+		if err := s.takenBack(); err != nil {
+			return false, err
 		}
 	}
-	return false
+	return false, nil
+}
+
+// takenBack returns the client's reset, if there was one, without reading.
+func (s *Stream) takenBack() error {
+	var one [1]byte
+	s.q.SetReadDeadline(time.Unix(1, 0))
+	_, err := s.q.Peek(one[:])
+	s.q.SetReadDeadline(time.Time{})
+	if _, reset := resetCode(err); reset {
+		return err
+	}
+	return nil
 }
 
 // Taken says that n bytes of the body have left the worker.
@@ -317,10 +335,14 @@ func (s *Stream) Taken(n int) {
 
 func (sh *recvShared) rouse() {
 	if sh.waiting.Load() && sh.waiting.CompareAndSwap(true, false) {
-		select {
-		case sh.wake <- struct{}{}:
-		default:
-		}
+		sh.ring()
+	}
+}
+
+func (sh *recvShared) ring() {
+	select {
+	case sh.wake <- struct{}{}:
+	default:
 	}
 }
 

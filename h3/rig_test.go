@@ -268,6 +268,7 @@ func (w *testWorker) pump(x *testExchange) {
 		}
 	}
 	if x.slow {
+		w.event("slow data")
 		return
 	}
 	for len(x.pieces) > 0 {

@@ -77,13 +77,13 @@ func (s *Stream) SendData(p []byte) {
 		if d.frame == nil {
 			b.data = append(b.data, frameData, 0x80, 0, 0, 0)
 			d.frame = b.data[len(b.data)-dataLengthBytes:]
-			d.pending += 1 + dataLengthBytes
+			s.grow(1 + dataLengthBytes)
 		}
 		n := min(len(p), cap(b.data)-len(b.data))
 		b.data = append(b.data, p[:n]...)
 		size := binary.BigEndian.Uint32(d.frame)&dataFrameMax + uint32(n)
 		binary.BigEndian.PutUint32(d.frame, size|0x8000_0000)
-		d.pending += n
+		s.grow(n)
 		p = p[n:]
 	}
 }
@@ -100,11 +100,17 @@ func (s *Stream) append(kind byte, payload []byte, end bool) {
 	had := len(b.data)
 	b.data = appendVarint(append(b.data, kind), uint64(len(payload)))
 	b.data = append(b.data, payload...)
-	d.pending += len(b.data) - had
+	s.grow(len(b.data) - had)
 	d.frame = nil
 	if end {
 		d.state = sendEnded
 	}
+}
+
+// grow counts bytes that wait, or no longer do. The caller holds mu.
+func (s *Stream) grow(n int) {
+	s.send.pending += n
+	s.Conn.queued.Add(int64(n))
 }
 
 // tail is the last block if at least least more bytes fit it, or a new one, for want bytes if it can be. A frame's length
@@ -164,10 +170,8 @@ func (s *Stream) Flush() {
 	d.frame = nil
 	if d.pending > 0 && !s.flushDirect() {
 		d.writing = true
-		counted := d.pending
 		d.mu.Unlock()
-		s.Conn.queued.Add(int64(counted))
-		go s.write(counted)
+		go s.write()
 		return
 	}
 	s.closeLocked()
@@ -189,7 +193,7 @@ func (s *Stream) flushDirect() bool {
 		d.state = sendClosed
 		s.gone(err)
 	}
-	d.drop()
+	s.drop()
 	return true
 }
 
@@ -202,12 +206,14 @@ func (s *Stream) gone(err error) {
 }
 
 // drop forgets what waits. The caller holds mu.
-func (d *sendSide) drop() {
+func (s *Stream) drop() {
+	d := &s.send
 	for i, b := range d.blocks {
 		b.free()
 		d.blocks[i] = nil
 	}
-	d.blocks, d.pending, d.frame = d.blocks[:0], 0, nil
+	d.blocks, d.frame = d.blocks[:0], nil
+	s.grow(-d.pending)
 }
 
 // closeLocked tells QUIC of the end, if the end has come. The caller holds mu, which it gives up.
@@ -224,8 +230,8 @@ func (s *Stream) closeLocked() {
 	}
 }
 
-// write is the writer: it sends blocks until none is left. counted is how many bytes of the connection's queue are ours.
-func (s *Stream) write(counted int) {
+// write is the writer: it sends blocks until none is left.
+func (s *Stream) write() {
 	d, c := &s.send, s.Conn
 	d.mu.Lock()
 	for len(d.blocks) > 0 {
@@ -241,14 +247,12 @@ func (s *Stream) write(counted int) {
 		d.mu.Lock()
 		if err != nil {
 			d.state = sendClosed
-			d.drop()
+			s.drop()
 			s.gone(err)
-		} else {
-			d.pending -= n
+			break
 		}
-		c.queued.Add(int64(d.pending - counted))
-		counted = d.pending
-		if d.starved && d.pending <= c.cfg.sendBytesMax()/2 && err == nil {
+		s.grow(-n)
+		if d.starved && d.pending <= c.cfg.sendBytesMax()/2 {
 			d.starved = false
 			d.mu.Unlock()
 			c.sink.OnRoom(s)
@@ -281,7 +285,7 @@ func (s *Stream) cut(code Code) {
 	d.state = sendClosed
 	s.unwatch()
 	if !d.writing {
-		d.drop()
+		s.drop()
 	}
 	d.mu.Unlock()
 	if !closed {
