@@ -129,7 +129,7 @@ func wantSum(what string, r io.Reader, seed byte, size int64) error {
 	return nil
 }
 
-// counted counts what is read from it.
+// counted counts what is read from it, or written to it.
 type counted struct {
 	io.Reader
 	n atomic.Int64
@@ -139,6 +139,12 @@ func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	c.n.Add(int64(n))
 	return n, err
+}
+
+// Write counts what is written, as the other end of a TeeReader.
+func (c *counted) Write(p []byte) (int, error) {
+	c.n.Add(int64(len(p)))
+	return len(p), nil
 }
 
 // stallTime is how long a sender must have made no progress to be taken for blocked.

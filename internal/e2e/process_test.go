@@ -88,10 +88,15 @@ func start(t *testing.T, s setup) *weir {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	w := &weir{t: t, host: newHost(), dir: dir, config: filepath.Join(dir, "weir.toml"), over: s.over, setup: &s, log: &logText{}, ended: make(chan struct{})}
+	w := &weir{t: t, host: newHost(), dir: dir, config: filepath.Join(dir, "weir.toml"), over: s.over, setup: &s, log: &logText{path: filepath.Join(dir, "log")}, ended: make(chan struct{})}
 	w.write(s.text(w.host))
 	w.cmd = exec.Command(binary, "run", "-c", w.config)
-	w.cmd.Stdout, w.cmd.Stderr = w.log, w.log
+	out, err := os.Create(w.log.path) // a file: a pipe would have to be read until the last heir of it has ended
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	w.cmd.Stdout, w.cmd.Stderr = out, out
 	if err := w.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -413,24 +418,27 @@ func eventually(t *testing.T, what string, happened func() bool) {
 	}
 }
 
-// logText is what a process has written.
+// logText is what a process has written, and what is noted about it.
 type logText struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	path  string
+	mu    sync.Mutex
+	notes strings.Builder
 }
 
-func (l *logText) Write(p []byte) (int, error) {
+func (l *logText) note(s string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.b.Write(p)
+	l.notes.WriteString(s + "\n")
 }
-
-func (l *logText) note(s string) { _, _ = l.Write([]byte(s + "\n")) }
 
 func (l *logText) String() string {
+	b, err := os.ReadFile(l.path)
+	if err != nil {
+		return err.Error()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.b.String()
+	return string(b) + l.notes.String()
 }
 
 // answers reports whether something listens at an address.

@@ -1,0 +1,99 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+)
+
+// crowdOf connects n clients that have each been served once and then say nothing.
+func crowdOf(t *testing.T, w *weir, n int) {
+	t.Helper()
+	conns := make([]net.Conn, n)
+	var all sync.WaitGroup
+	for part := range 16 {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			for i := part; i < n; i += 16 {
+				c := &caller{addr: w.front(), over: w.over}
+				if status, _, err := c.ask("GET", "/"); status != 200 {
+					t.Errorf("client %d: %d %v", i, status, err)
+					return
+				}
+				conns[i] = c.conn
+			}
+		}()
+	}
+	all.Wait()
+	t.Cleanup(func() {
+		for _, c := range conns {
+			if c != nil {
+				_ = c.Close()
+			}
+		}
+	})
+}
+
+// TestMemoryOfIdleClients holds idle client connections to their budget, of which the process shows nothing but its
+// resident memory: what the collector keeps in reserve is in it too, so the bound is for all of that.
+func TestMemoryOfIdleClients(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		over   transport
+		n      int
+		budget int // bytes for each
+	}{{plain, 4000, 512}, {tlsed, 600, 8 << 10}} {
+		t.Run(string(c.over), func(t *testing.T) {
+			back := newRecorder(t)
+			w := start(t, setup{over: c.over, servers: []*origin{back.origin}, backend: `reuse = "always"`})
+			crowdOf(t, w, 200) // what is made once is made
+			before := w.rss()
+			crowdOf(t, w, c.n)
+			w.wantMetric(float64(c.n+200), "weir_frontend_connections")
+			each := (w.rss() - before) / c.n
+			t.Logf("%d bytes for each idle client", each)
+			if most := c.budget * 3; each > most {
+				t.Errorf("%d bytes for each idle client, at most %d", each, most)
+			}
+		})
+	}
+}
+
+// TestMemoryOfSlowReaders: clients that ask for much and read nothing hold no more than max-buffer-size each, whatever
+// their servers would send.
+func TestMemoryOfSlowReaders(t *testing.T) {
+	overBoth(t, func(t *testing.T, over transport) {
+		const n, size, bound = 150, 8 * megabyte, 64 << 10
+		back := listen(t, plain)
+		var taken counted
+		go func() {
+			for c := range back.arrived {
+				go func() {
+					defer c.Close()
+					if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+						return
+					}
+					_ = c.(*net.TCPConn).SetWriteBuffer(64 << 10)
+					_, _ = fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size)
+					_, _ = io.Copy(c, io.TeeReader(noise(1, size), &taken))
+				}()
+			}
+		}()
+		w := start(t, setup{over: over, servers: []*origin{back}, frontend: `limits = "edge"`, backend: `limits = "edge"`,
+			tables: "[limits.edge]\nmax-buffer-size = \"64KiB\"\n"})
+		before := w.rss()
+		for range n {
+			client := w.dial()
+			client.ask("GET / HTTP/1.1", host)
+		}
+		w.wantMetric(n, "weir_frontend_requests_in_flight")
+		taken.stalls(t, n*size)
+		// A buffer towards the client, and one from the server.
+		w.wantGrowth(before, n*2*bound)
+	})
+}
