@@ -19,11 +19,19 @@ func frontH2Config(f *config.Frontend, bufferMax int) *h2.Config {
 	return &c
 }
 
+// Windows towards servers. The clients of one server connection are strangers to each other: one that does not read may
+// fill the window of its own stream, and must not fill that of the connection, which would stop all others. So the streams'
+// windows alone bound what is held.
+const (
+	backStreamWindow = 64 << 10
+	backConnWindow   = 1 << 30
+)
+
 // backH2Config is how servers of a backend are spoken to.
 func backH2Config(b *config.Backend, bufferMax int) *h2.Config {
 	c := h2.DefaultConfig(false)
-	c.ConnWindow = windowOf(bufferMax)
-	c.InitialWindow = windowOf(bufferMax)
+	c.ConnWindow = backConnWindow
+	c.InitialWindow = int32(min(bufferMax, backStreamWindow))
 	c.MaxHeaderList = responseHeadMax
 	return &c
 }
