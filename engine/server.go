@@ -152,7 +152,7 @@ func (srv *server) put(c *backConn) {
 // once. Reuse modes that open a connection for every new client would otherwise pile up idle ones until the next purge. Those
 // of other keys stay: a server that is asked for many names has a connection for each.
 func (srv *server) makeRoom(key pool.Key) {
-	wanted := max(srv.shard.Need(), srv.be.policy.WarmConn, 1)
+	wanted := max(srv.shard.Need(), 1) + srv.be.policy.WarmConn
 	if old, ok := srv.shard.EvictLike(key, wanted); ok {
 		why := stats.CauseIdlePurge
 		if cause, over := old.over(); over {
