@@ -182,6 +182,9 @@ func (p *peer) more(deadline time.Time) bool {
 	return true
 }
 
+// soon is a deadline for a read that is repeated.
+func soon() time.Time { return time.Now().Add(50 * time.Millisecond) }
+
 // cut reads until parse has taken something off what came.
 func (p *peer) cut(what string, parse func(b []byte, ended bool) (*message, int, error)) *message {
 	p.t.Helper()
