@@ -100,11 +100,11 @@ func oddServer(c net.Conn, secure *tls.Config) {
 		case 6:
 			_, _ = io.WriteString(c, whole+"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
 		case 7:
-			_, err = in.Peek(1) // says nothing until weir has had enough
+			_, _ = in.Peek(1) // says nothing until weir has had enough
 			return
 		case 8:
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"+path)
-			_, err = in.Peek(1)
+			_, _ = in.Peek(1)
 			return
 		case 9:
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n"+path)
