@@ -22,8 +22,11 @@ import (
 type Endpoint struct {
 	cfg   atomic.Pointer[Config]
 	tls   *tls.Config
-	group *group
 	ports []*port
+
+	secret Secret
+	mu     sync.Mutex
+	group  *group // under mu
 }
 
 // port is one worker's part of an endpoint.
@@ -58,22 +61,26 @@ func (s *Secret) derive(purpose string, n int) (key [32]byte) {
 	return key
 }
 
-// Listen opens the sockets of an address. The port may be 0. Clients are not heard before Serve.
-func Listen(addr netip.AddrPort, workers int, cfg *Config, secret *Secret) (*Endpoint, error) {
+// Listen opens the sockets of an address. The port may be 0. Clients are not heard before Serve. before is what the process
+// before this one has handed over, its descriptors as they are in this one; nil: nothing. Its secret replaces secret.
+func Listen(addr netip.AddrPort, workers int, cfg *Config, secret *Secret, before *Handover) (*Endpoint, error) {
 	cfg.check()
 	// The library logs by itself where the kernel caps its buffers, which it tries to raise beyond what we ask for.
 	os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
 	var tag [2]byte
 	rand.Read(tag[:])
-	g, err := openGroup(addr, workers, binary.BigEndian.Uint16(tag[:]))
+	g, err := openGroup(addr, workers, binary.BigEndian.Uint16(tag[:]), before)
 	if err != nil {
 		return nil, err
 	}
-	e := &Endpoint{group: g}
+	e := &Endpoint{group: g, secret: *secret}
+	if before != nil {
+		copy(e.secret[:], before.Secret)
+	}
 	e.cfg.Store(cfg)
 	e.tls = e.frontTLS(cfg.TLS)
 	for i, conn := range g.conns {
-		e.ports = append(e.ports, e.newPort(i, workers, conn, secret))
+		e.ports = append(e.ports, e.newPort(i, workers, conn))
 	}
 	return e, nil
 }
@@ -97,15 +104,15 @@ func (e *Endpoint) frontTLS(first *tls.Config) *tls.Config {
 	}
 }
 
-func (e *Endpoint) newPort(worker, workers int, conn net.PacketConn, secret *Secret) *port {
+func (e *Endpoint) newPort(worker, workers int, conn net.PacketConn) *port {
 	p := &port{e: e, worker: worker, live: map[*Conn]struct{}{}}
 	// Each worker has a key of its own. A packet that the kernel gave to the wrong one, while sockets move in the group, would
 	// otherwise be answered with a reset that the client has to believe.
-	reset := quic.StatelessResetKey(secret.derive("stateless reset", worker))
-	token := quic.TokenGeneratorKey(secret.derive("address token", 0))
+	reset := quic.StatelessResetKey(e.secret.derive("stateless reset", worker))
+	token := quic.TokenGeneratorKey(e.secret.derive("address token", 0))
 	p.tr = &quic.Transport{
 		Conn:                  conn,
-		ConnectionIDGenerator: &idMaker{worker: worker, workers: workers, tag: e.group.own.tag},
+		ConnectionIDGenerator: &idMaker{worker: worker, workers: workers, tag: e.group.own.Tag},
 		StatelessResetKey:     &reset,
 		TokenGeneratorKey:     &token,
 		VerifySourceAddress:   p.mustProve,
@@ -234,7 +241,9 @@ func (e *Endpoint) Close(code Code) {
 		p.done.Wait()
 		p.tr.Close()
 	}
+	e.mu.Lock()
 	e.group.close()
+	e.mu.Unlock()
 }
 
 // Retire stops taking connections, waits until the last one has ended by itself, and closes everything.

@@ -81,7 +81,7 @@ func TestStatelessReset(t *testing.T) {
 	secret := NewSecret()
 	cfg := DefaultConfig(serverTLS())
 	listen := func(addr netip.AddrPort) *Endpoint {
-		e, err := Listen(addr, 3, &cfg, &secret)
+		e, err := Listen(addr, 3, &cfg, &secret, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

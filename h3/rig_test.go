@@ -346,7 +346,7 @@ func newRig(t testing.TB, workers int, edit func(*Config)) *rig {
 		edit(&cfg)
 	}
 	secret := NewSecret()
-	e, err := Listen(netip.MustParseAddrPort("127.0.0.1:0"), workers, &cfg, &secret)
+	e, err := Listen(netip.MustParseAddrPort("127.0.0.1:0"), workers, &cfg, &secret, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

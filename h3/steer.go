@@ -10,10 +10,10 @@ import (
 // The index of a socket is the order in which it joined. When one is closed, the last of the group takes its place; see
 // group. So a program is made for the places that the sockets have, and made anew when they move.
 
-// places is where the sockets of one process are in the group: at[i] is the index of worker i's.
+// places is where the sockets of one process are in the group: At[i] is the index of worker i's.
 type places struct {
-	tag uint16
-	at  []int
+	Tag uint16 `json:"tag"`
+	At  []int  `json:"at"`
 }
 
 // Offsets of the destination connection ID (RFC 9000 section 17.2, 17.3; the same in every version, RFC 8999).
@@ -36,15 +36,15 @@ func steering(own places, others []places) []bpf.Instruction {
 		bpf.LoadConstant{Dst: bpf.RegX, Val: shortHeaderID},
 	}
 	for _, o := range others {
-		pick := pickWorker(o.at)
+		pick := pickWorker(o.At)
 		prog = append(prog,
 			bpf.LoadIndirect{Off: idTagAt, Size: 2},
-			bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(o.tag), SkipTrue: 1},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(o.Tag), SkipTrue: 1},
 			bpf.Jump{Skip: uint32(len(pick))},
 		)
 		prog = append(prog, pick...)
 	}
-	return append(prog, pickWorker(own.at)...)
+	return append(prog, pickWorker(own.At)...)
 }
 
 // pickWorker ends the program with the place of the worker that the connection ID names.

@@ -26,15 +26,15 @@ func datagram(long bool, worker byte, tag uint16) []byte {
 
 // The program, in the x/net virtual machine: every byte goes to its worker, wherever that worker's socket is.
 func TestSteeringProgram(t *testing.T) {
-	mine := places{tag: 0x1234, at: []int{2, 3, 4}}
-	other := places{tag: 0x5678, at: []int{0, 7, 1, 5}}
+	mine := places{Tag: 0x1234, At: []int{2, 3, 4}}
+	other := places{Tag: 0x5678, At: []int{0, 7, 1, 5}}
 	vm, err := bpf.NewVM(steering(mine, []places{other}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, long := range []bool{false, true} {
 		for worker := range 256 {
-			for tag, want := range map[uint16]int{0x1234: mine.at[worker%3], 0x5678: other.at[worker%4], 0xffff: mine.at[worker%3]} {
+			for tag, want := range map[uint16]int{0x1234: mine.At[worker%3], 0x5678: other.At[worker%4], 0xffff: mine.At[worker%3]} {
 				got, err := vm.Run(datagram(long, byte(worker), tag))
 				if err != nil || got != want {
 					t.Fatalf("long %v, byte %d, tag %x: %d, %v; want %d", long, worker, tag, got, err, want)
@@ -79,7 +79,7 @@ func TestConnectionIDs(t *testing.T) {
 // The kernel does as the program says, and a socket that is closed has its place taken by the last one: the fact that the
 // program is made anew by.
 func TestSteeringInKernel(t *testing.T) {
-	g, err := openGroup(netip.MustParseAddrPort("127.0.0.1:0"), 4, 0x1111)
+	g, err := openGroup(netip.MustParseAddrPort("127.0.0.1:0"), 4, 0x1111, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,8 +112,8 @@ func TestSteeringInKernel(t *testing.T) {
 	check("in order")
 	g.conns[1].Close()
 	g.conns[1] = nil
-	g.own.at = []int{0, 3, 2, 1} // the fourth is second now
-	if err := g.attach(nil); err != nil {
+	g.own.At = []int{0, 3, 2, 1} // the fourth is second now
+	if err := g.attach(); err != nil {
 		t.Fatal(err)
 	}
 	check("after one was closed")
@@ -125,7 +125,7 @@ func TestMisroutedPackets(t *testing.T) {
 	const workers = 4
 	r := newRig(t, workers, nil)
 	g := r.e.group
-	right := slices.Clone(g.own.at)
+	right := slices.Clone(g.own.At)
 	var clients []*rawClient
 	for range 16 {
 		c := r.settled()
@@ -133,8 +133,8 @@ func TestMisroutedPackets(t *testing.T) {
 		clients = append(clients, c)
 	}
 	for range 3 {
-		g.own.at = append(slices.Clone(right[1:]), right[0])
-		if err := g.attach(nil); err != nil {
+		g.own.At = append(slices.Clone(right[1:]), right[0])
+		if err := g.attach(); err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range clients { // these packets go astray
@@ -149,8 +149,8 @@ func TestMisroutedPackets(t *testing.T) {
 				break
 			}
 		}
-		g.own.at = right
-		if err := g.attach(nil); err != nil {
+		g.own.At = right
+		if err := g.attach(); err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range clients {
