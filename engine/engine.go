@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -28,9 +29,10 @@ type Options struct {
 	Log       *slog.Logger
 	AccessLog io.Writer // one JSON object a line; nil: off. Written to by one goroutine
 	Version   string
-	Inherited Inherited // listening sockets of the process before this one
-	Files     int       // descriptors that the process may have (RLIMIT_NOFILE); 0: not known, not divided
-	Memory    int64     // bytes that the process should stay below; 0: not known
+	Inherited Inherited                       // listening sockets of the process before this one
+	QUIC      map[netip.AddrPort]*QUICSockets // UDP sockets of the process before this one; what is used is taken out
+	Files     int                             // descriptors that the process may have (RLIMIT_NOFILE); 0: not known, not divided
+	Memory    int64                           // bytes that the process should stay below; 0: not known
 	// Kernel makes the kernel of worker i; nil: netio.NewLinux.
 	Kernel func(i int) (netio.Kernel, error)
 }
@@ -52,18 +54,20 @@ type Engine struct {
 	h3Secret *h3.Secret // nil: HTTP/3 was never spoken
 	h3Ready  bool       // the process has been prepared for it
 
-	mu         sync.Mutex // everything below; never taken by a worker
-	cfg        *config.Config
-	generation uint64
-	reloaded   time.Time
-	reloads    uint64
-	refused    uint64
-	plan       *plan
-	inherited  Inherited
-	cells      []*stats.Cells
-	live       map[string]*config.Limits        // profiles changed since the last reload
-	queues     map[*limit.Attachment]axisQueues // of the places that there are, and of those where something is left
-	state      atomic.Int32                     // engineState
+	mu             sync.Mutex // everything below; never taken by a worker
+	cfg            *config.Config
+	generation     uint64
+	reloaded       time.Time
+	reloads        uint64
+	refused        uint64
+	plan           *plan
+	inherited      Inherited
+	inheritedQUIC  map[netip.AddrPort]*QUICSockets
+	hasPredecessor bool // a process before this one still reads UDP sockets that we have
+	cells          []*stats.Cells
+	live           map[string]*config.Limits        // profiles changed since the last reload
+	queues         map[*limit.Attachment]axisQueues // of the places that there are, and of those where something is left
+	state          atomic.Int32                     // engineState
 }
 
 // engineState is how far the process has come.
@@ -85,7 +89,7 @@ var ErrDraining = errors.New("draining: the configuration cannot change any more
 // left behind.
 func Start(cfg *config.Config, o Options) (*Engine, error) {
 	n := workersOf(cfg)
-	e := &Engine{log: o.Log, version: o.Version, started: time.Now(), files: o.Files, memory: o.Memory, tickets: tlsio.NewTicketStore(), inherited: o.Inherited}
+	e := &Engine{log: o.Log, version: o.Version, started: time.Now(), files: o.Files, memory: o.Memory, tickets: tlsio.NewTicketStore(), inherited: o.Inherited, inheritedQUIC: o.QUIC}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}

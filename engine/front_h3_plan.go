@@ -104,7 +104,7 @@ func (e *Engine) prepareH3(p *plan, pf *planFrontend, f *config.Frontend, b *con
 		e.h3Secret = new(h3.Secret)
 		rand.Read(e.h3Secret[:])
 	}
-	endpoint, err := h3.Listen(b.Address, min(len(e.shared.workers), h3.WorkersMax), a.config, e.h3Secret)
+	endpoint, err := h3.Listen(b.Address, min(len(e.shared.workers), h3.WorkersMax), a.config, e.h3Secret, e.takeQUIC(b.Address))
 	if err != nil {
 		return err
 	}

@@ -14,9 +14,10 @@ const handoverEnv = "WEIR_HANDOVER"
 
 // handoverNote is the content of that variable. Descriptors are numbers in the new process.
 type handoverNote struct {
-	Listeners sockets `json:"listeners"`
-	Admin     int     `json:"admin,omitempty"` // the admin listener; 0 none
-	Ready     int     `json:"ready"`           // a pipe: the new process writes readyNote when it serves
+	Listeners sockets     `json:"listeners"`
+	QUIC      quicSockets `json:"quic,omitempty"`
+	Admin     int         `json:"admin,omitempty"` // the admin listener; 0 none
+	Ready     int         `json:"ready"`           // a pipe: the new process writes readyNote when it serves
 }
 
 // readyNote is what the new process says.
@@ -27,6 +28,7 @@ type readyNote struct {
 // handover is what a process got from the one before it. The zero value is a start from nothing.
 type handover struct {
 	listeners sockets      // the engine takes out what it uses
+	quic      quicSockets  // likewise
 	admin     net.Listener // nil none
 	pipe      *os.File     // nil: nobody waits
 }
@@ -45,7 +47,7 @@ func receive(note string) (*handover, error) {
 	if err := json.Unmarshal([]byte(note), &n); err != nil {
 		return nil, fmt.Errorf("%s is not what a weir hands over: %w", handoverEnv, err)
 	}
-	h.listeners = n.Listeners
+	h.listeners, h.quic = n.Listeners, n.QUIC
 	for _, fds := range n.Listeners {
 		for _, fd := range fds {
 			unix.CloseOnExec(fd)
@@ -93,7 +95,12 @@ func (h *handover) close() {
 			_ = unix.Close(fd)
 		}
 	}
-	h.listeners = nil
+	for _, q := range h.quic {
+		for _, fd := range q.Sockets {
+			_ = unix.Close(fd)
+		}
+	}
+	h.listeners, h.quic = nil, nil
 	if h.pipe != nil {
 		_ = h.pipe.Close()
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 
+	"weir/engine"
 	"weir/internal/config"
 	"weir/internal/stats"
 )
@@ -28,16 +29,23 @@ type plane interface {
 
 	// Listeners are the listening sockets in use; they stay the data plane's.
 	Listeners() sockets
+	// QUIC are the UDP sockets of HTTP/3 and what else the next process needs to share them; ReclaimQUIC takes them back.
+	QUIC() (quicSockets, error)
+	ReclaimQUIC()
 }
 
 // sockets are listening sockets by address.
 type sockets = map[netip.AddrPort][]int
+
+// quicSockets are those of HTTP/3, by address.
+type quicSockets = map[netip.AddrPort]*engine.QUICSockets
 
 // planeOptions is what starting a data plane needs besides the configuration.
 type planeOptions struct {
 	log       *slog.Logger
 	access    io.Writer // nil: off
 	inherited sockets
+	quic      quicSockets
 }
 
 // starter starts a data plane: startEngine, but for tests.

@@ -161,6 +161,12 @@ func (n *notingPlane) Listeners() sockets {
 	return out
 }
 
+// QUIC implements plane: nothing of HTTP/3 is noted.
+func (n *notingPlane) QUIC() (quicSockets, error) { return nil, nil }
+
+// ReclaimQUIC implements plane.
+func (n *notingPlane) ReclaimQUIC() {}
+
 // freeAddr is a loopback address with a port that was free a moment ago.
 func freeAddr() string {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -116,7 +116,7 @@ func (p *process) start(startPlane starter) error {
 	if p.access, err = openAccessLog(p.cfg.Global.AccessLog); err != nil {
 		return err
 	}
-	p.plane, err = startPlane(p.cfg, planeOptions{log: p.log, access: p.access.writer(), inherited: inherited.listeners})
+	p.plane, err = startPlane(p.cfg, planeOptions{log: p.log, access: p.access.writer(), inherited: inherited.listeners, quic: inherited.quic})
 	if err != nil {
 		p.access.close()
 		return err

@@ -51,6 +51,7 @@ func (p *process) Upgrade(ctx context.Context) (oldGen, newGen uint64, err error
 	}
 	next, err := p.spawn(ctx)
 	if err != nil {
+		p.plane.ReclaimQUIC()
 		return p.unchanged(err)
 	}
 	p.log.Info("new process is ready", "pid", next.pid)
@@ -117,6 +118,14 @@ func (p *process) handOver(ready *os.File) (files []uintptr, note handoverNote, 
 	for addr, fds := range note.Listeners {
 		for i := range fds {
 			note.Listeners[addr][i] = add(uintptr(fds[i]))
+		}
+	}
+	if note.QUIC, err = p.plane.QUIC(); err != nil {
+		return nil, note, fmt.Errorf("hand the UDP sockets over: %w", err)
+	}
+	for _, q := range note.QUIC {
+		for i, fd := range q.Sockets {
+			q.Sockets[i] = add(uintptr(fd))
 		}
 	}
 	if p.http != nil {
