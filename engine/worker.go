@@ -171,6 +171,26 @@ func (w *worker) resume() {
 
 // flush sends all output of this turn, tells owners whose connection broke, and recycles what was closed.
 func (w *worker) flush() {
+	for len(w.dirty) > 0 || len(w.broken) > 0 { // what a broken connection's exchange writes elsewhere goes out too
+		w.flushDirty()
+		for i := 0; i < len(w.broken); i++ {
+			if c := w.broken[i]; !c.has(buried) {
+				c.owner.onBroken()
+			}
+		}
+		w.broken = w.broken[:0]
+	}
+	for i, c := range w.dead {
+		w.conns.remove(c)
+		w.keepRecord(c)
+		w.dead[i] = nil
+	}
+	w.dead = w.dead[:0]
+	w.exchanges.recycle()
+}
+
+// flushDirty sends what was written, and what owners write when they learn that their direction has ended.
+func (w *worker) flushDirty() {
 	for i := 0; i < len(w.dirty); i++ {
 		c := w.dirty[i]
 		c.clear(inDirty)
@@ -180,19 +200,6 @@ func (w *worker) flush() {
 		}
 	}
 	w.dirty = w.dirty[:0]
-	for i := 0; i < len(w.broken); i++ {
-		if c := w.broken[i]; !c.has(buried) {
-			c.owner.onBroken()
-		}
-	}
-	w.broken = w.broken[:0]
-	for i, c := range w.dead {
-		w.conns.remove(c)
-		w.keepRecord(c)
-		w.dead[i] = nil
-	}
-	w.dead = w.dead[:0]
-	w.exchanges.recycle()
 }
 
 // fire is called by the wheel for every timer that has run out.
