@@ -366,8 +366,11 @@ func (b *backH2) settle() {
 	c.srv.idle(c)
 }
 
+// reqHead sends the request's head. One that asks for a tunnel leaves the stream open: it has no body, but what the client
+// sends after the server has agreed goes the same way (RFC 8441 section 5).
 func (t *h2Back) reqHead(h *msg.Head, end bool) {
 	w := t.b.c.w
+	end = end && !h.Flags.Has(msg.FlagUpgrade)
 	w.headBuf = t.b.codec.AppendHead(w.headBuf[:0], t.stream, h, end)
 	t.b.c.write(w.headBuf)
 }
@@ -386,6 +389,9 @@ func (t *h2Back) reqData(p []byte) {
 }
 
 func (t *h2Back) reqEnd(trailers *msg.Head) {
+	if t.x.req.head.Flags.Has(msg.FlagUpgrade) && t.x.rsp.state == rspAwaited {
+		return // the end of the request that asks for a tunnel is not the tunnel's
+	}
 	w := t.b.c.w
 	if trailers != nil && len(trailers.Fields) > 0 {
 		w.headBuf = t.b.codec.AppendTrailers(w.headBuf[:0], t.stream, trailers)

@@ -19,6 +19,7 @@ type frontH2 struct {
 	idle    mono.Time // since when no stream is open
 	stalled int       // streams whose response waits for the client
 	since   mono.Time // since when nothing has moved although output waits or streams are stalled
+	look    mono.Time // when to look for streams whose client owes the rest of a request
 }
 
 // h2Front is one stream seen as the front half of its exchange.
@@ -30,7 +31,8 @@ type h2Front struct {
 	ended   bool      // the client has ended the request, behind what is in body
 	trailed bool      // trailers are in tail
 	tail    msg.Head
-	blocked bool // the response waits for a window or for room
+	blocked bool      // the response waits for a window or for room
+	moved   mono.Time // when the client last sent something, or began to owe it
 	next    *h2Front
 }
 
@@ -157,6 +159,9 @@ func (f *frontH2) onHead(ev *h2.Event) {
 	t.x = x
 	x.req.head.CopyFrom(&w.streamHead)
 	f.live++
+	if f.live == 1 {
+		f.look = deadlineAfter(w.now, s.fe.cfg.Timeouts.Client)
+	}
 	if ev.TooLarge {
 		x.refuse(causeHeadTooLarge)
 		return
@@ -197,7 +202,7 @@ func (f *frontH2) take(st *h2.Stream) *h2Front {
 	} else {
 		t = &h2Front{}
 	}
-	t.f, t.stream = f, st
+	t.f, t.stream, t.moved = f, st, f.s.w.now
 	t.body.Init(f.s.w.bufs)
 	st.User = t
 	return t
@@ -211,6 +216,7 @@ func (t *h2Front) onData(ev *h2.Event) {
 	}
 	if len(ev.Data) > 0 {
 		t.body.Append(ev.Data)
+		t.moved = t.f.s.w.now
 	}
 	t.pump()
 }
@@ -359,7 +365,9 @@ func (f *frontH2) rearm() {
 	case f.live == 0:
 		d = min(d, deadlineAfter(f.idle, s.w.keepAlive(s.fe)))
 	case s.backlog() > 0 || f.stalled > 0:
-		d = min(d, deadlineAfter(f.since, t.Client))
+		d = min(d, deadlineAfter(f.since, t.Client), f.look)
+	default:
+		d = min(d, f.look)
 	}
 	s.arm(d)
 }
@@ -369,6 +377,13 @@ func (f *frontH2) onTimeout() {
 	if err := f.codec.Expire(s.w.now); err != nil {
 		f.fail(err)
 		return
+	}
+	if f.live > 0 && !f.look.After(s.w.now) {
+		f.endOwing()
+		if s.has(buried) {
+			return
+		}
+		f.sendPending()
 	}
 	t := s.fe.cfg.Timeouts
 	if f.live > 0 && (f.stalled == 0 && s.backlog() == 0 || deadlineAfter(f.since, t.Client).After(s.w.now)) {
@@ -399,6 +414,33 @@ func (f *frontH2) onClientTimeout() {
 	})
 	f.sendPending()
 	f.rearm()
+}
+
+// owes reports whether nothing but the client can move the exchange: there is room for the rest of its request.
+func (t *h2Front) owes() bool {
+	x := t.x
+	if t.ended || t.body.Len() > 0 || x.req.state != reqFlowing || x.rsp.state != rspAwaited {
+		return false
+	}
+	return x.place == placeNew || x.place == placeAttached && x.reqRoom() > 0
+}
+
+// endOwing answers the requests whose rest has not come for too long; the other streams live. A connection may be busy with
+// anything else meanwhile, so that its own deadline says nothing about them.
+func (f *frontH2) endOwing() {
+	w, limit := f.s.w, f.s.fe.cfg.Timeouts.Client
+	f.look = deadlineAfter(w.now, limit)
+	f.codec.Walk(func(st *h2.Stream) {
+		t := streamFront(st)
+		if !t.owes() {
+			return
+		}
+		if due := deadlineAfter(t.moved, limit); due.After(w.now) {
+			f.look = min(f.look, due)
+			return
+		}
+		t.x.refuse(causeClientTimeout)
+	})
 }
 
 // fail ends the connection because of what the client did.

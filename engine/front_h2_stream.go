@@ -71,6 +71,7 @@ func (t *h2Front) reset(code h2.ErrCode) {
 // nothing of it is being read now that would send them along.
 func (t *h2Front) reqResume() {
 	f := t.f
+	t.moved = f.s.w.now // from here on it is the client's turn
 	t.pump()
 	f.sendPending()
 }

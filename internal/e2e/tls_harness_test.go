@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"crypto/rand"
+	"crypto/sha1"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"io"
 	"log"
 	"net"
@@ -187,3 +189,9 @@ func (a *authority) issueAddress(dir, file, address string) {
 
 // sayHello answers everything with the hello that the peers' dialogues know.
 func sayHello(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }
+
+// acceptOf is what a server answers a WebSocket key with (RFC 6455 section 4.2.2).
+func acceptOf(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
