@@ -68,9 +68,12 @@ func (w *weir) browser(t *testing.T, front string) *http.Client {
 	tr.Protocols.SetHTTP2(front == "h2" && w.over == tlsed)
 	tr.Protocols.SetUnencryptedHTTP2(front == "h2" && w.over == plain)
 	tr.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, w.front())
+		c, err := new(net.Dialer).DialContext(ctx, network, w.front())
+		if err == nil { // its owner may take a while to see that it is idle
+			t.Cleanup(func() { _ = c.Close() })
+		}
+		return c, err
 	}
-	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: patience}
 }
 
