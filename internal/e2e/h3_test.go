@@ -1,0 +1,238 @@
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+)
+
+// h3Client is a client of HTTP/3 that tells how many connections it has needed.
+type h3Client struct {
+	http.Client
+	dials atomic.Int32
+	conn  atomic.Pointer[quic.Conn]
+}
+
+func (w *weir) h3Client(t *testing.T) *h3Client {
+	c := &h3Client{}
+	from := udpTransport(t) // one for all connections: a client that has only one sends no connection IDs, and cannot move
+	tr := &http3.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "a.example"},
+		Dial: func(ctx context.Context, _ string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
+			c.dials.Add(1)
+			q, err := from.DialEarly(ctx, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(w.front())), tc, qc)
+			c.conn.Store(q)
+			return q, err
+		},
+	}
+	t.Cleanup(func() { _ = tr.Close() })
+	c.Transport = tr
+	return c
+}
+
+// udpTransport is a UDP port of its own.
+func udpTransport(t *testing.T) *quic.Transport {
+	t.Helper()
+	u, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &quic.Transport{Conn: u}
+	t.Cleanup(func() { _ = tr.Close(); _ = u.Close() })
+	return tr
+}
+
+// echoOrigin sends bodies back while they come.
+func echoOrigin(t *testing.T) *origin {
+	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(rw).EnableFullDuplex()
+		rw.WriteHeader(200)
+		_ = http.NewResponseController(rw).Flush()
+		buf := make([]byte, 1024)
+		for {
+			n, err := r.Body.Read(buf)
+			if n > 0 {
+				_, _ = rw.Write(buf[:n])
+				_ = http.NewResponseController(rw).Flush()
+			}
+			if err != nil {
+				return
+			}
+		}
+	}))
+	t.Cleanup(s.Close)
+	return &origin{t: t, addr: s.Listener.Addr().String()}
+}
+
+// upload is a request whose body is under way.
+type upload struct {
+	t    *testing.T
+	feed *io.PipeWriter
+	rsp  *http.Response
+}
+
+func (c *h3Client) upload(t *testing.T) *upload {
+	t.Helper()
+	r, feed := io.Pipe()
+	rsp, err := c.Post("https://a.example/echo", "text/plain", r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &upload{t, feed, rsp}
+}
+
+// goesOn sends a line and gets it back.
+func (u *upload) goesOn(why string) {
+	u.t.Helper()
+	line := why + "\n"
+	go func() { _, _ = io.WriteString(u.feed, line) }()
+	got := make([]byte, len(line))
+	if _, err := io.ReadFull(u.rsp.Body, got); err != nil || string(got) != line {
+		u.t.Errorf("%s: got %q, %v", why, got, err)
+	}
+}
+
+// ends closes the body and reads the response to its end.
+func (u *upload) ends() {
+	u.t.Helper()
+	_ = u.feed.Close()
+	if rest, err := io.ReadAll(u.rsp.Body); err != nil || len(rest) != 0 {
+		u.t.Errorf("the end: %q, %v", rest, err)
+	}
+}
+
+// An upgrade leaves QUIC connections where they are: requests under way go on in the old process, new clients come to the
+// new one, also after the old one has ended and its sockets have gone.
+func TestUpgradeKeepsQUIC(t *testing.T) {
+	t.Parallel()
+	w := start(t, setup{over: tlsed, bind: "h3 = true", servers: []*origin{echoOrigin(t)}, global: "workers = 2", backend: `reuse = "always"`})
+	w.told = true // it will end by itself
+	const n = 8
+	var before []*upload
+	var clients []*h3Client
+	for range n {
+		c := w.h3Client(t)
+		clients = append(clients, c)
+		before = append(before, c.upload(t))
+	}
+	first := w.pid()
+	if out := w.done("upgrade"); !strings.HasPrefix(out, "upgraded: ") {
+		t.Errorf("%q", out)
+	}
+	second := w.pid()
+	if first == second {
+		t.Fatal("the same process answers")
+	}
+	ask := func(why string, c *h3Client) {
+		t.Helper()
+		rsp, err := c.Post("https://a.example/", "text/plain", strings.NewReader(why))
+		if err != nil {
+			t.Fatal(why, err)
+		}
+		defer rsp.Body.Close()
+		if b, err := io.ReadAll(rsp.Body); err != nil || string(b) != why || rsp.StatusCode != 200 {
+			t.Errorf("%s: %d %q %v", why, rsp.StatusCode, b, err)
+		}
+	}
+	var after []*h3Client
+	for i := range n {
+		before[i].goesOn(fmt.Sprintf("after the upgrade %d", i))
+		c := w.h3Client(t)
+		ask("new", c)
+		after = append(after, c)
+		before[i].goesOn(fmt.Sprintf("beside new clients %d", i))
+	}
+	for i := range n {
+		before[i].ends()
+		if d := clients[i].dials.Load(); d != 1 {
+			t.Errorf("client %d needed %d connections", i, d)
+		}
+	}
+	w.wantEnd()
+	over := time.Now().Add(time.Second) // in which the new process notices, and the sockets move
+	for i := 0; time.Now().Before(over); i++ {
+		ask("after the end of the old process", after[i%n])
+		c := w.h3Client(t)
+		ask("new again", c)
+		c.CloseIdleConnections()
+	}
+	for i, c := range after {
+		if d := c.dials.Load(); d != 1 {
+			t.Errorf("new client %d needed %d connections", i, d)
+		}
+	}
+	w.done("drain")
+	eventually(t, "both processes have ended", func() bool { return strings.Count(w.log.String(), "msg=over") == 2 })
+}
+
+// moves gives the client another UDP port, as a phone does that leaves one network for another.
+func (c *h3Client) moves(t *testing.T) {
+	t.Helper()
+	path, err := c.conn.Load().AddPath(udpTransport(t))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := path.Probe(ctx); err != nil {
+		t.Error("the new path: ", err)
+		return
+	}
+	if err := path.Switch(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Clients of four workers change their address in the middle of a request, twice, while the configuration is reloaded again
+// and again. None is lost.
+func TestH3AddressChange(t *testing.T) {
+	t.Parallel()
+	w := start(t, setup{over: tlsed, bind: "h3 = true", servers: []*origin{echoOrigin(t)}, global: "workers = 4", backend: `reuse = "always"`})
+	stop := make(chan struct{})
+	var reloads, all sync.WaitGroup
+	reloads.Go(func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				w.reload()
+			}
+		}
+	})
+	for range 200 {
+		all.Go(func() {
+			c := w.h3Client(t)
+			u := c.upload(t)
+			u.goesOn("before")
+			for _, why := range []string{"from the second address", "from the third address"} {
+				c.moves(t)
+				u.goesOn(why)
+			}
+			u.ends()
+			if d := c.dials.Load(); d != 1 {
+				t.Errorf("%d connections were needed", d)
+			}
+			c.CloseIdleConnections()
+		})
+	}
+	all.Wait()
+	close(stop)
+	reloads.Wait()
+}
