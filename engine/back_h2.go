@@ -337,7 +337,7 @@ func (b *backH2) onTimeout() {
 	}
 }
 
-// offer gives free streams to exchanges that wait for a connection.
+// offer gives free streams to exchanges that wait for a connection. It may have come to rest before one could wait for it.
 func (b *backH2) offer() {
 	srv := b.c.srv
 	for b.open() && !b.c.has(buried) {
@@ -346,6 +346,7 @@ func (b *backH2) offer() {
 			return
 		}
 		srv.unawait(x)
+		srv.shard.Remove(&b.c.node)
 		b.c.carry(x)
 	}
 }

@@ -144,6 +144,9 @@ func (f *frontH1) use(s *session, b []byte) {
 	rest := f.feed(s, b)
 	if s.stage == stageServing {
 		s.keep(rest)
+		if f.state == h1Body && !f.parses() {
+			s.arm(mono.Never) // the client cannot help it: reqResume makes it its turn again
+		}
 	}
 }
 
@@ -263,18 +266,27 @@ func (f *frontH1) touch(s *session) {
 	}
 }
 
-// watchHangUp acts on a client that has gone while its exchange is under way. A half-closed client may still read.
+// watchHangUp acts on a client that has gone while its exchange is under way. A half-closed client may still read, and what
+// it has sent before its end is still to be served.
 func (f *frontH1) watchHangUp(s *session) {
 	if s.has(hungUp) {
 		f.onGone(s, causeClientClosed)
 		return
 	}
-	if !s.has(peerClosed) || f.half || f.x == nil || len(s.pending()) > 0 {
+	if f.state != h1Wait || !s.has(peerClosed) || f.half || f.x == nil || len(s.pending()) > 0 {
 		return
 	}
-	f.half = true
-	f.keep = false
-	f.x.onClientHalfClosed()
+	b, io := s.fill(scratchBytes)
+	switch io {
+	case netio.OK:
+		s.keep(b)
+	case netio.Again:
+	case netio.EOF:
+		f.half, f.keep = true, false
+		f.x.onClientHalfClosed()
+	default:
+		f.onGone(s, causeClientClosed)
+	}
 }
 
 // onEnd is called when the client has ended its direction.

@@ -150,14 +150,19 @@ func (c *counted) Write(p []byte) (int, error) {
 // stallTime is how long a sender must have made no progress to be taken for blocked.
 const stallTime = 250 * time.Millisecond
 
-// stalls waits until a sender is blocked, which it must be before it has sent everything.
-func (c *counted) stalls(t *testing.T, size int64) {
-	t.Helper()
+// pauses waits until a sender has made no progress for a while.
+func (c *counted) pauses() {
 	for last, since := int64(-1), time.Now(); time.Since(since) < stallTime; time.Sleep(5 * time.Millisecond) {
 		if n := c.n.Load(); n != last {
 			last, since = n, time.Now()
 		}
 	}
+}
+
+// stalls waits until a sender is blocked, which it must be before it has sent everything.
+func (c *counted) stalls(t *testing.T, size int64) {
+	t.Helper()
+	c.pauses()
 	if c.n.Load() == size {
 		t.Errorf("all %d bytes were taken, though nobody reads", size)
 	}

@@ -1,6 +1,10 @@
 package e2e
 
 import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
 	"testing"
 )
 
@@ -87,6 +91,54 @@ func TestClientHalfClosesBehindItsRequest(t *testing.T) {
 			m.want(t, ok, "Connection: close")
 		}
 		client.end()
+	})
+}
+
+// What a client has sent before it ended its direction is served, pipelined or not.
+func TestClientHalfClosesBehindSeveralRequests(t *testing.T) {
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, over)
+		client := start(t, setup{over: over, servers: []*origin{back}, backend: `reuse = "always"`}).dial()
+		client.ask("GET /1 HTTP/1.1", host)
+		server := back.accept()
+		server.request()
+		client.ask("POST /2 HTTP/1.1", host, "Content-Length: 5", "", "hello") // while the first is served
+		client.finish()
+		server.answer(ok, hello...)
+		client.response().want(t, ok, "", "hello")
+		server.serve().want(t, "POST /2 HTTP/1.1", "", "hello")
+		client.response().want(t, ok, "", "hello")
+		client.end()
+	})
+}
+
+// The end of the client's direction lies behind a body that its server has not taken yet.
+func TestClientHalfClosesBehindALongRequest(t *testing.T) {
+	overBoth(t, func(t *testing.T, over transport) {
+		const size = 4 * megabyte
+		back := listen(t, over)
+		w := start(t, setup{over: over, servers: []*origin{back}, frontend: useShort, tables: short("client-fin")})
+		client := w.dial()
+		client.send(fmt.Sprintf("PUT / HTTP/1.1\r\nHost: a.example\r\nContent-Length: %d\r\n\r\n", size))
+		client.asked = []string{"PUT"}
+		server := back.accept()
+		sent := &counted{Reader: noise(8, size)}
+		transfer(t, func() error {
+			if _, err := io.Copy(client.conn, sent); err != nil {
+				return err
+			}
+			client.finish()
+			return nil
+		}, func() error {
+			sent.pauses()
+			r, err := http.ReadRequest(bufio.NewReader(server.conn))
+			if err != nil {
+				return err
+			}
+			return wantSum("request", r.Body, 8, size)
+		})
+		server.answer(ok, hello...)
+		client.response().want(t, ok, "", "hello")
 	})
 }
 

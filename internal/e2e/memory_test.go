@@ -1,11 +1,7 @@
 package e2e
 
 import (
-	"bufio"
-	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"sync"
 	"testing"
 )
@@ -62,38 +58,4 @@ func TestMemoryOfIdleClients(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestMemoryOfSlowReaders: clients that ask for much and read nothing hold no more than max-buffer-size each, whatever
-// their servers would send.
-func TestMemoryOfSlowReaders(t *testing.T) {
-	overBoth(t, func(t *testing.T, over transport) {
-		const n, size, bound = 150, 8 * megabyte, 64 << 10
-		back := listen(t, plain)
-		var taken counted
-		go func() {
-			for c := range back.arrived {
-				go func() {
-					defer c.Close()
-					if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
-						return
-					}
-					_ = c.(*net.TCPConn).SetWriteBuffer(64 << 10)
-					_, _ = fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size)
-					_, _ = io.Copy(c, io.TeeReader(noise(1, size), &taken))
-				}()
-			}
-		}()
-		w := start(t, setup{over: over, servers: []*origin{back}, frontend: `limits = "edge"`, backend: `limits = "edge"`,
-			tables: "[limits.edge]\nmax-buffer-size = \"64KiB\"\n"})
-		before := w.rss()
-		for range n {
-			client := w.dial()
-			client.ask("GET / HTTP/1.1", host)
-		}
-		w.wantMetric(n, "weir_frontend_requests_in_flight")
-		taken.stalls(t, n*size)
-		// A buffer towards the client, and one from the server.
-		w.wantGrowth(before, n*2*bound)
-	})
 }

@@ -4,12 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
-	"sync"
 	"testing"
-	"time"
 )
 
 const staleAnswer = `weir; error=connection_terminated; details="stale-connection"`
@@ -115,94 +111,4 @@ func TestStaleConnectionWithABodyTooLargeToKeep(t *testing.T) {
 		server.close()
 		client.response().want(t, "HTTP/1.1 502 Bad Gateway", "Proxy-Status: "+staleAnswer)
 	})
-}
-
-// impatient is a server that closes connections that have been idle for a moment, as most servers do, only sooner.
-type impatient struct {
-	*origin
-	mu   sync.Mutex
-	seen map[string]int
-}
-
-func newImpatient(t *testing.T, over transport) *impatient {
-	s := &impatient{origin: listen(t, over), seen: map[string]int{}}
-	go func() {
-		for c := range s.arrived {
-			go s.serve(c)
-		}
-	}()
-	return s
-}
-
-func (s *impatient) serve(c net.Conn) {
-	defer c.Close() // what has come meanwhile is not read: the kernel answers it with a RST
-	in := bufio.NewReader(c)
-	for wait := patience; ; wait = time.Duration(rand.Int64N(int64(6 * time.Millisecond))) {
-		_ = c.SetReadDeadline(time.Now().Add(wait))
-		if _, err := in.Peek(1); err != nil {
-			return
-		}
-		_ = c.SetReadDeadline(time.Now().Add(patience))
-		r, err := http.ReadRequest(in)
-		if err != nil {
-			return
-		}
-		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			return
-		}
-		s.mu.Lock()
-		s.seen[r.URL.Path]++
-		s.mu.Unlock()
-		if _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"); err != nil {
-			return
-		}
-	}
-}
-
-// TestStaleConnectionsUnderLoad: no GET fails, a POST that fails says why and has not been delivered, and nothing is
-// delivered twice.
-func TestStaleConnectionsUnderLoad(t *testing.T) {
-	t.Parallel()
-	back := newImpatient(t, plain)
-	w := start(t, setup{servers: []*origin{back.origin}, global: "workers = 2", backend: "reuse = \"always\"\nmax-errors = 0"})
-	const clients, each = 40, 60
-	var all sync.WaitGroup
-	var failed sync.Map // path of each POST that failed
-	for i := range clients {
-		all.Add(1)
-		go func() {
-			defer all.Done()
-			c := &caller{addr: w.front()}
-			defer c.close()
-			for j := range each {
-				time.Sleep(time.Duration(rand.Int64N(int64(4 * time.Millisecond)))) // so that connections become idle
-				method, path := "GET", fmt.Sprintf("/%d/%d", i, j)
-				if j%3 == 0 {
-					method = "POST"
-				}
-				status, reason, err := c.ask(method, path)
-				switch {
-				case err != nil:
-					t.Errorf("%s %s: %v", method, path, err)
-					return
-				case status == 200:
-				case method == "POST" && status == 502 && reason == staleAnswer:
-					failed.Store(path, true)
-				default:
-					t.Errorf("%s %s: %d %s", method, path, status, reason)
-				}
-			}
-		}()
-	}
-	all.Wait()
-	back.mu.Lock()
-	defer back.mu.Unlock()
-	for path, n := range back.seen {
-		if _, bad := failed.Load(path); n > 1 || bad {
-			t.Errorf("%s was delivered %d times, failed: %v", path, n, bad)
-		}
-	}
-	if got := w.metric("weir_retries_total", "reason", "stale-connection"); got == 0 {
-		t.Error("no connection was ever stale: the test tests nothing")
-	}
 }

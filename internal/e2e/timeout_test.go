@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -126,6 +128,53 @@ func TestTimeoutsAreOfInactivity(t *testing.T) {
 			server.send("y")
 		}
 		client.response().want(t, ok, "", strings.Repeat("y", 12))
+	})
+}
+
+// A server that takes its time over the body of a request is not the client's fault, and a client that takes its time over
+// a response is not the server's.
+func TestTimeoutsAreOfTheOneWhoseTurnItIs(t *testing.T) {
+	overBoth(t, func(t *testing.T, over transport) {
+		const size = 16 * megabyte
+		back := listen(t, over)
+		w := start(t, setup{over: over, servers: []*origin{back}, frontend: useShort, tables: short("client")})
+		client := w.dial()
+		client.send(fmt.Sprintf("PUT / HTTP/1.1\r\nHost: a.example\r\nContent-Length: %d\r\n\r\n", size))
+		client.asked = []string{"PUT"}
+		server := back.accept()
+		sent := &counted{Reader: noise(8, size)}
+		transfer(t, func() error {
+			_, err := io.Copy(client.conn, sent)
+			return err
+		}, func() error {
+			sent.pauses()
+			r, err := http.ReadRequest(bufio.NewReader(server.conn))
+			if err != nil {
+				return err
+			}
+			return wantSum("request", r.Body, 8, size)
+		})
+		server.answer(ok, hello...)
+		client.response().want(t, ok, "", "hello")
+
+		w = start(t, setup{over: over, servers: []*origin{back}, backend: useShort, tables: short("server")})
+		client = w.dial()
+		client.ask("GET / HTTP/1.1", host)
+		server = back.accept()
+		server.request()
+		server.send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size))
+		sent = &counted{Reader: noise(9, size)}
+		transfer(t, func() error {
+			_, err := io.Copy(server.conn, sent)
+			return err
+		}, func() error {
+			sent.pauses()
+			r, err := http.ReadResponse(bufio.NewReader(client.conn), nil)
+			if err != nil {
+				return err
+			}
+			return wantSum("response", r.Body, 9, size)
+		})
 	})
 }
 
