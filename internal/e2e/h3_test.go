@@ -117,6 +117,9 @@ func (u *upload) ends() {
 // An upgrade leaves QUIC connections where they are: requests under way go on in the old process, new clients come to the
 // new one, also after the old one has ended and its sockets have gone.
 func TestUpgradeKeepsQUIC(t *testing.T) {
+	if !quietMachine {
+		t.Skip("needs a quiet machine: -tags quiet")
+	}
 	t.Parallel()
 	w := start(t, setup{over: tlsed, bind: "h3 = true", servers: []*origin{echoOrigin(t)}, global: "workers = 2", backend: `reuse = "always"`})
 	w.told = true // it will end by itself

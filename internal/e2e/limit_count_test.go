@@ -68,6 +68,9 @@ func (w *weir) watchLimit(level, axis string) (most func() int64) {
 // 500 clients come at once and stay. As many as the limit says are served, the others wait queue-timeout and are told why;
 // nobody is forgotten, and what is counted adds up to who came.
 func TestCountLimitsAreExact(t *testing.T) {
+	if !quietMachine {
+		t.Skip("needs a quiet machine: -tags quiet")
+	}
 	t.Parallel()
 	for _, level := range []string{"global", "frontend", "backend"} {
 		t.Run(level, func(t *testing.T) {
@@ -232,6 +235,9 @@ func TestCountLimitsUnderChurn(t *testing.T) {
 // max-ssl-conn bounds client TLS connections at a frontend and in the process: who is over it waits, and then has no
 // handshake but an alert.
 func TestTLSConnectionLimit(t *testing.T) {
+	if !quietMachine {
+		t.Skip("needs a quiet machine: -tags quiet")
+	}
 	t.Parallel()
 	for _, level := range []string{"global", "frontend"} {
 		t.Run(level, func(t *testing.T) {

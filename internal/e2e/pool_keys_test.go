@@ -197,6 +197,9 @@ func TestPoolMaxAge(t *testing.T) {
 
 // What the server says in Keep-Alive is kept to: its connections carry no more requests and rest no longer.
 func TestServerHints(t *testing.T) {
+	if !quietMachine {
+		t.Skip("needs a quiet machine: -tags quiet")
+	}
 	t.Parallel()
 	for _, reuse := range []string{"always", "never"} {
 		t.Run(reuse, func(t *testing.T) {

@@ -17,6 +17,9 @@ var required = strings.Fields(`weir_frontend_connections weir_frontend_connectio
 
 // What was done and what is shown is the same, in every place where it is shown.
 func TestNumbersAgree(t *testing.T) {
+	if !quietMachine {
+		t.Skip("needs a quiet machine: -tags quiet")
+	}
 	t.Parallel()
 	hold := newHolding(t)
 	back := newTally(t, plain, hold.serve)

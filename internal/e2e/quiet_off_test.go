@@ -1,0 +1,5 @@
+//go:build !quiet
+
+package e2e
+
+const quietMachine = false
