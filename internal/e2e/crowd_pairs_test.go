@@ -15,30 +15,45 @@ import (
 // TestOddCrowdOfPairs is TestOddCrowd for every pair of protocols: streams are cancelled, aborted, cut short and left
 // hanging at random, and whoever gets a whole 200 has got the answer to its own request.
 func TestOddCrowdOfPairs(t *testing.T) {
+	eachPair(t, oddHandler, func(t *testing.T, p *pair) { p.oddCrowd(t, nil) })
+}
+
+// TestOddCrowdOfPairsWhileReloading changes the configuration under the crowd all the time.
+func TestOddCrowdOfPairsWhileReloading(t *testing.T) {
 	eachPair(t, oddHandler, func(t *testing.T, p *pair) {
-		end := time.Now().Add(crowdTime)
-		served := make(chan int, 16)
-		for i := range cap(served) {
-			go func() {
-				n, seed := 0, rand.Uint64()
-				r := rand.New(rand.NewPCG(seed, uint64(i)))
-				for time.Now().Before(end) {
-					n++
-					if err := p.oddRequest(r, fmt.Sprintf("/%d/%d", i, n)); err != nil {
-						t.Errorf("request %d of client %d, seed %d: %v", n, i, seed, err)
-					}
-				}
-				served <- n
-			}()
-		}
-		for range cap(served) {
-			<-served
-		}
-		p.client.CloseIdleConnections()
-		if p.w.metric("weir_requests_total", "code", "2xx") == 0 {
-			t.Error("no request was served")
-		}
+		other := goOrigin(t, protocols{over: p.over, h1: p.back == "h1", h2: p.back == "h2"}, http.HandlerFunc(oddHandler))
+		p.oddCrowd(t, reloads(other))
 	})
+}
+
+func (p *pair) oddCrowd(t *testing.T, meanwhile func(w *weir, n int)) {
+	p.w.rewrite(func(s *setup) { s.frontend, s.tables = useShort, s.tables+short("client-fin") })
+	p.w.reload()
+	end := time.Now().Add(crowdTime)
+	served := make(chan int, 16)
+	for i := range cap(served) {
+		go func() {
+			n, seed := 0, rand.Uint64()
+			r := rand.New(rand.NewPCG(seed, uint64(i)))
+			for time.Now().Before(end) {
+				n++
+				if err := p.oddRequest(r, fmt.Sprintf("/%d/%d", i, n)); err != nil {
+					t.Errorf("request %d of client %d, seed %d: %v", n, i, seed, err)
+				}
+			}
+			served <- n
+		}()
+	}
+	for n := 0; meanwhile != nil && time.Now().Before(end); n++ {
+		meanwhile(p.w, n)
+	}
+	for range cap(served) {
+		<-served
+	}
+	p.client.CloseIdleConnections()
+	if p.w.metric("weir_requests_total", "code", "2xx") == 0 {
+		t.Error("no request was served")
+	}
 }
 
 // oddHandler answers in many ways, some of them wrong.

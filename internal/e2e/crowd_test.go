@@ -24,13 +24,51 @@ func TestOddCrowd(t *testing.T) {
 		for _, backend := range []string{`reuse = "always"`, `reuse = "safe"`, `reuse = "never"`, "multiplex = false", "reuse = \"always\"\nlimits = \"few\""} {
 			t.Run(strings.Join(strings.Fields(backend), ""), func(t *testing.T) {
 				t.Parallel()
-				oddCrowd(t, over, backend)
+				oddCrowd(t, over, backend, nil)
 			})
 		}
 	})
 }
 
-func oddCrowd(t *testing.T, over transport, backend string) {
+// TestOddCrowdWhileReloading changes the configuration under the crowd all the time.
+func TestOddCrowdWhileReloading(t *testing.T) {
+	overBoth(t, func(t *testing.T, over transport) {
+		other := listen(t, over)
+		go func() {
+			for c := range other.arrived {
+				go oddServer(c, other.tls)
+			}
+		}()
+		oddCrowd(t, over, `reuse = "always"`, reloads(other))
+	})
+}
+
+// reloads returns a function that changes a setup, each time in another way, and puts it into force.
+func reloads(other *origin) func(w *weir, n int) {
+	var first *setup
+	return func(w *weir, n int) {
+		if first == nil {
+			first = w.setup
+		}
+		w.rewrite(func(s *setup) {
+			*s = *first
+			switch n % 5 {
+			case 0:
+				s.frontend += "\nvia = \"other\""
+			case 1:
+				s.servers = []*origin{other}
+			case 2:
+				s.servers = append(s.servers[:1:1], other)
+			case 3:
+				s.backend += "\nmax-reuse = 3"
+			}
+		})
+		w.reload()
+	}
+}
+
+// oddCrowd runs the crowd, and something else meanwhile.
+func oddCrowd(t *testing.T, over transport, backend string, meanwhile func(w *weir, n int)) {
 	back := listen(t, over)
 	go func() {
 		for c := range back.arrived {
@@ -55,6 +93,9 @@ func oddCrowd(t *testing.T, over transport, backend string) {
 				}
 			}
 		}()
+	}
+	for n := 0; meanwhile != nil && time.Now().Before(end); n++ {
+		meanwhile(w, n)
 	}
 	all.Wait()
 	if w.metric("weir_requests_total", "code", "2xx") == 0 {
