@@ -178,6 +178,9 @@ var honestTraffic = []honest{
 	{"a load generator at full speed, updates for every response", func(p *peer, i uint32) {
 		lines(p, "headers %d end : @get\nwindow 0 100\nwindow %d 100\nping 12345678", id(i), id(i))
 	}, time.Microsecond, 20000},
+	{"a client that gives each response of two bytes back at once", func(p *peer, i uint32) {
+		lines(p, "headers %d end : @get\nwindow 0 2\nwindow %d 2", id(i), id(i))
+	}, time.Microsecond, 20000},
 	{"a browser that uses PRIORITY_UPDATE and greases", func(p *peer, i uint32) {
 		lines(p, "headers %d end prio=0 : @get\nupdate %d u=4, i\nframe 0x2a 0 0 00", id(i), id(i))
 	}, time.Millisecond, 5000},

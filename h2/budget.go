@@ -145,12 +145,21 @@ func (b *budget) onHeadDone() {
 	b.earn(abusePing, 1)
 }
 
-// onDataSent: a DATA frame with something in it went out. Receivers may answer each with an update for the stream and one
-// for the connection, and gRPC measures the path with a PING.
-func (b *budget) onDataSent() {
-	b.earn(abuseWindow, 2)
+// onDataSent: a DATA frame with n bytes in it went out. Receivers may answer each with an update for the stream and one for
+// the connection, and gRPC measures the path with a PING. Updates of few bytes answer a frame of few bytes, unless it was a
+// window that made it so small (CVE-2019-9511).
+func (b *budget) onDataSent(n int, shut bool) {
+	updates := int32(2)
+	if n < tinyIncrement && !shut {
+		updates *= tinyCost
+	}
+	b.earn(abuseWindow, updates)
 	b.earn(abusePing, 1)
 }
+
+// An update of less than tinyIncrement bytes is what no receiver that means well sends often: it costs as much as tinyCost
+// others.
+const tinyIncrement, tinyCost = 64, 8
 
 // onStreamDone: a stream was carried to its end by both sides.
 func (b *budget) onStreamDone() {

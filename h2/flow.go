@@ -50,9 +50,8 @@ func (c *Conn) SendRoom(s *Stream) int {
 	return int(max(0, min(s.send, c.flow.send)))
 }
 
-// onWindow is WINDOW_UPDATE (RFC 9113 section 6.9). tinyIncrement is what no receiver that means well sends often.
+// onWindow is WINDOW_UPDATE (RFC 9113 section 6.9).
 func (c *Conn) onWindow(n uint32, ev *Event) *Error {
-	const tinyIncrement, tinyCost = 64, 8
 	cost := int32(1)
 	if n < tinyIncrement {
 		cost = tinyCost

@@ -236,7 +236,7 @@ func (c *Conn) AppendDataHeader(dst []byte, s *Stream, n int, end bool) []byte {
 	if n > 0 {
 		s.send -= int32(n)
 		c.flow.send -= int32(n)
-		c.budget.onDataSent()
+		c.budget.onDataSent(n, s.send <= 0 || c.flow.send <= 0)
 		if s.send <= 0 {
 			c.sched.refresh(s)
 		}
