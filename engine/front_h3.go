@@ -221,13 +221,15 @@ func (f *frontH3) shut() {
 // rearm sets the deadline that applies now. That of streams which wait for their client is not set anew with every byte:
 // onTimeout looks when they last moved.
 func (f *frontH3) rearm() {
-	s, t := f.s, &f.s.fe.cfg.Timeouts
+	s, t := f.s, f.s.fe.cfg.Timeouts
 	switch {
 	case s.has(buried) || f.away == h3Warned:
-	case f.live == 0:
-		s.arm(deadlineAfter(f.idle, s.w.keepAlive(s.fe)))
+	case f.live > 0:
+		s.arm(deadlineAfter(s.w.now, t.Client))
+	case s.requests == 0:
+		s.arm(deadlineAfter(s.accepted, t.HTTPRequest))
 	default:
-		s.arm(deadlineAfter(s.w.now, (*t).Client))
+		s.arm(deadlineAfter(f.idle, s.w.keepAlive(s.fe)))
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 // QUIC allocates some sixty objects for a request, in a process that otherwise allocates nothing while it works. With a
 // heap of a few megabytes the collector would run a hundred times a second under load, and take a fifth of the processor.
-// paceHeap lets this much garbage collect before it runs, however small the heap is (h3-bridge.md has the figures).
+// paceHeap lets this much garbage collect before it runs, however small the heap is (docs/decisions/h3.md).
 const heapSlackBytes = 32 << 20
 
 const (

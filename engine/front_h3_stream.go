@@ -255,9 +255,15 @@ func (t *h3Front) encoder() *h3.Encoder {
 	return side.enc
 }
 
-func (t *h3Front) rspInterim(h *msg.Head) { t.rspHead(h, false) }
+func (t *h3Front) rspInterim(h *msg.Head) {
+	t.stream.SendHead(t.encoder(), h, false)
+	t.touch()
+}
 
 func (t *h3Front) rspHead(h *msg.Head, end bool) {
+	if t.x.way.forwardsClose() && !h.Flags.Has(msg.FlagKeepAlive) {
+		t.f.goAway()
+	}
 	t.stream.SendHead(t.encoder(), h, end)
 	t.touch()
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // Field lines of QPACK (RFC 9204 section 4.5) without a dynamic table. The static table is quic-go/qpack's, which is also
-// the oracle of the tests; why its decoder and encoder are not used is in docs/decisions/h3-qpack.md.
+// the oracle of the tests; why its decoder and encoder are not used is in docs/decisions/h3.md.
 
 // staticSize is the number of entries of the static table (RFC 9204 appendix A).
 const staticSize = 99

@@ -128,7 +128,7 @@ func (s *Stream) readHead(buf *block) (headRead, error) {
 		case p.stage == stageHead:
 		case ended && len(buf.data) == 0:
 			return headDone, s.onHead(&sec, true)
-		case ended, late, lingered, len(buf.data) > 0:
+		case ended, late, lingered, len(buf.data) > 0, sec.length > 0, p.tunnel:
 			return headBody, s.onHead(&sec, false)
 		default:
 			// The end of a request without a body may be in the next packet. Without it a GET would seem to have one.
