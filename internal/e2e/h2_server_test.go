@@ -37,14 +37,12 @@ func TestH2ServerRefusesAStream(t *testing.T) {
 	client := w.dial()
 	client.ask("POST / HTTP/1.1", host, "Content-Length: 4", "", "body")
 	server := back.acceptH2()
-	s := server.asked(1)
+	server.asked(1)
 	server.must(server.framer.WriteRSTStream(1, http2.ErrCodeRefusedStream))
-	var again *h2Peer
-	id := uint32(3)
 	// A fresh connection, since the server may refuse streams because it is about to leave.
-	again = back.acceptH2()
-	id = 1
-	s = again.whole(id)
+	again := back.acceptH2()
+	const id = 1
+	s := again.whole(id)
 	if s.get(":method") != "POST" || string(s.body) != "body" {
 		t.Errorf("sent again: %s with %q", s.get(":method"), s.body)
 	}
