@@ -51,14 +51,15 @@ func TestOwnAnswers(t *testing.T) {
 }
 
 func TestAnswerToHead(t *testing.T) {
-	t.Parallel()
-	back := listen(t, plain)
-	back.close()
-	client := start(t, setup{servers: []*origin{back}, backend: "max-errors = 0"}).dial()
-	client.ask("HEAD / HTTP/1.1", host)
-	client.response().want(t, "HTTP/1.1 503 Service Unavailable", "", "")
-	client.ask("GET / HTTP/1.1", host)
-	client.response().want(t, "HTTP/1.1 503 Service Unavailable", "", "connect-failed\n")
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, over)
+		back.close()
+		client := start(t, setup{over: over, servers: []*origin{back}, backend: "max-errors = 0"}).dial()
+		client.ask("HEAD / HTTP/1.1", host)
+		client.response().want(t, "HTTP/1.1 503 Service Unavailable", "", "")
+		client.ask("GET / HTTP/1.1", host)
+		client.response().want(t, "HTTP/1.1 503 Service Unavailable", "", "connect-failed\n")
+	})
 }
 
 func TestErrorPages(t *testing.T) {

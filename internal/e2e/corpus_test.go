@@ -155,13 +155,15 @@ func (l *lane) clean(t *testing.T) {
 }
 
 func TestCorpusRequests(t *testing.T) {
-	t.Parallel()
-	eachVector(t, loadCorpus(t, requestCorpus, 204), lanes(t, 6, plain, `alpn = ["http/1.1"]`), runRequest)
+	overBoth(t, func(t *testing.T, over transport) {
+		eachVector(t, loadCorpus(t, requestCorpus, 204), lanes(t, 6, over, `alpn = ["http/1.1"]`), runRequest)
+	})
 }
 
 func TestCorpusResponses(t *testing.T) {
-	t.Parallel()
-	eachVector(t, loadCorpus(t, responseCorpus, 87), lanes(t, 4, plain, `alpn = ["http/1.1"]`), runResponse)
+	overBoth(t, func(t *testing.T, over transport) {
+		eachVector(t, loadCorpus(t, responseCorpus, 87), lanes(t, 4, over, `alpn = ["http/1.1"]`), runResponse)
+	})
 }
 
 // seen is what a client has got.
@@ -282,7 +284,7 @@ func speak(c net.Conn, steps []step, answered chan struct{}) {
 		case s.Sleep > 0:
 			time.Sleep(time.Duration(s.Sleep) * time.Millisecond)
 		case s.Fin:
-			_ = c.(*net.TCPConn).CloseWrite()
+			_ = c.(interface{ CloseWrite() error }).CloseWrite()
 		case s.Wait100 > 0:
 			select {
 			case <-answered:

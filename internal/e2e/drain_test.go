@@ -90,19 +90,20 @@ func TestDrainIsCut(t *testing.T) {
 
 // A second signal ends the patience.
 func TestDrainIsCutShort(t *testing.T) {
-	t.Parallel()
-	back := listen(t, plain)
-	w := start(t, setup{servers: []*origin{back}, leaves: true})
-	client, _ := tunnel(t, w, back)
-	began := time.Now()
-	w.terminate()
-	eventually(t, "the listener is closed", func() bool { return !answers(w.front()) })
-	w.terminate()
-	client.gone()
-	w.wantEnd()
-	if time.Since(began) >= 3*time.Second {
-		t.Error("it has waited for hard-stop-after")
-	}
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, over)
+		w := start(t, setup{over: over, servers: []*origin{back}, leaves: true})
+		client, _ := tunnel(t, w, back)
+		began := time.Now()
+		w.terminate()
+		eventually(t, "the listener is closed", func() bool { return !answers(w.front()) })
+		w.terminate()
+		client.gone()
+		w.wantEnd()
+		if time.Since(began) >= 3*time.Second {
+			t.Error("it has waited for hard-stop-after")
+		}
+	})
 }
 
 // The commands are answered when it is over.
@@ -124,16 +125,17 @@ func TestDrainAndStopCommands(t *testing.T) {
 
 // A reload is refused once a drain has begun.
 func TestReloadWhileDraining(t *testing.T) {
-	t.Parallel()
-	back := listen(t, plain)
-	w := start(t, setup{servers: []*origin{back}})
-	client, server := tunnel(t, w, back)
-	w.terminate()
-	eventually(t, "the listener is closed", func() bool { return !answers(w.front()) })
-	if status, _, errs := w.run("reload"); status != 1 || !strings.Contains(errs, "draining") {
-		t.Errorf("status %d, %s", status, errs)
-	}
-	client.close()
-	server.close()
-	w.wantEnd()
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, over)
+		w := start(t, setup{over: over, servers: []*origin{back}})
+		client, server := tunnel(t, w, back)
+		w.terminate()
+		eventually(t, "the listener is closed", func() bool { return !answers(w.front()) })
+		if status, _, errs := w.run("reload"); status != 1 || !strings.Contains(errs, "draining") {
+			t.Errorf("status %d, %s", status, errs)
+		}
+		client.close()
+		server.close()
+		w.wantEnd()
+	})
 }

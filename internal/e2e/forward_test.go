@@ -55,52 +55,55 @@ func TestForwardedOfRFC7239(t *testing.T) {
 
 // Off leaves alone what the client sends.
 func TestForwardedOff(t *testing.T) {
-	t.Parallel()
-	forwarded(t, plain, `forwarded = "off"`).want(t, "GET / HTTP/1.1", "X-Forwarded-For: 1.2.3.4", "Forwarded: for=1.2.3.4", "X-Real-IP: 1.2.3.4")
+	overBoth(t, func(t *testing.T, over transport) {
+		forwarded(t, over, `forwarded = "off"`).want(t, "GET / HTTP/1.1", "X-Forwarded-For: 1.2.3.4", "Forwarded: for=1.2.3.4", "X-Real-IP: 1.2.3.4")
+	})
 }
 
 func TestVia(t *testing.T) {
-	t.Parallel()
-	back := listen(t, plain)
-	w := start(t, setup{servers: []*origin{back}, frontend: `via = "edge-1"`})
-	client := w.dial()
-	client.ask("GET / HTTP/1.0", host, "Via: 1.1 a")
-	server := back.accept()
-	if via := server.request().get("Via"); via != "1.1 a, 1.0 edge-1" {
-		t.Errorf("at the server: %q", via)
-	}
-	server.answer(ok, append([]string{"Via: 1.1 b"}, hello...)...)
-	if via := client.response().get("Via"); via != "1.1 b, 1.1 edge-1" {
-		t.Errorf("at the client: %q", via)
-	}
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, over)
+		w := start(t, setup{over: over, servers: []*origin{back}, frontend: `via = "edge-1"`})
+		client := w.dial()
+		client.ask("GET / HTTP/1.0", host, "Via: 1.1 a")
+		server := back.accept()
+		if via := server.request().get("Via"); via != "1.1 a, 1.0 edge-1" {
+			t.Errorf("at the server: %q", via)
+		}
+		server.answer(ok, append([]string{"Via: 1.1 b"}, hello...)...)
+		if via := client.response().get("Via"); via != "1.1 b, 1.1 edge-1" {
+			t.Errorf("at the client: %q", via)
+		}
 
-	m := forwarded(t, plain, `via = ""`)
-	if via := m.get("Via"); via != "1.0 mine" {
-		t.Errorf("without Via: %q", via)
-	}
+		m := forwarded(t, over, `via = ""`)
+		if via := m.get("Via"); via != "1.0 mine" {
+			t.Errorf("without Via: %q", via)
+		}
+	})
 }
 
 func TestRequestID(t *testing.T) {
-	t.Parallel()
-	back := listen(t, plain)
-	w := start(t, setup{servers: []*origin{back}})
-	seen := map[string]bool{}
-	for range 3 {
-		client := w.dial()
-		client.ask("GET / HTTP/1.1", host)
-		id := back.serveOne().get("X-Request-ID")
-		client.response()
-		client.close()
-		if seen[id] || !regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(id) {
-			t.Errorf("%q", id)
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, over)
+		w := start(t, setup{over: over, servers: []*origin{back}})
+		seen := map[string]bool{}
+		for range 3 {
+			client := w.dial()
+			client.ask("GET / HTTP/1.1", host)
+			id := back.serveOne().get("X-Request-ID")
+			client.response()
+			client.close()
+			if seen[id] || !regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(id) {
+				t.Errorf("%q", id)
+			}
+			seen[id] = true
 		}
-		seen[id] = true
-	}
-	off := start(t, setup{servers: []*origin{back}, frontend: "request-id = false"})
-	client := off.dial()
-	client.ask("GET / HTTP/1.1", host)
-	if m := back.serveOne(); m.has("X-Request-ID") {
-		t.Error("it has an X-Request-ID")
-	}
-	client.response()
+		off := start(t, setup{over: over, servers: []*origin{back}, frontend: "request-id = false"})
+		client := off.dial()
+		client.ask("GET / HTTP/1.1", host)
+		if m := back.serveOne(); m.has("X-Request-ID") {
+			t.Error("it has an X-Request-ID")
+		}
+		client.response()
+	})
 }

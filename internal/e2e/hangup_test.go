@@ -171,64 +171,78 @@ func TestServerDiesMidResponse(t *testing.T) {
 
 // An HTTP/1.0 client sees the end of a body as the end of the connection. If the body is cut short, that end is a RST.
 func TestServerDiesMidResponseToHTTP10(t *testing.T) {
-	t.Parallel()
-	back := listen(t, plain)
-	w := start(t, setup{servers: []*origin{back}})
-	client := w.dial()
-	client.ask("GET / HTTP/1.0", host)
-	server := back.accept()
-	server.request()
-	server.answer(ok, "Transfer-Encoding: chunked", "", "5\r\nhello\r\n")
-	client.responseHead().want(t, ok, "-Content-Length", "-Transfer-Encoding")
-	client.bytes("hello")
-	server.close()
-	client.reset()
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, over)
+		w := start(t, setup{over: over, servers: []*origin{back}})
+		client := w.dial()
+		client.ask("GET / HTTP/1.0", host)
+		server := back.accept()
+		server.request()
+		server.answer(ok, "Transfer-Encoding: chunked", "", "5\r\nhello\r\n")
+		client.responseHead().want(t, ok, "-Content-Length", "-Transfer-Encoding")
+		client.bytes("hello")
+		server.close()
+		client.reset()
+	})
 }
 
 // A response that ends with its connection is whole at a FIN and cut short at a RST.
 func TestResponseUntilCloseCutShort(t *testing.T) {
-	t.Parallel()
-	back := listen(t, plain)
-	w := start(t, setup{servers: []*origin{back}})
-	client := w.dial()
-	client.ask("GET / HTTP/1.1", host)
-	server := back.accept()
-	server.request()
-	server.answer(ok, "", "hello")
-	client.responseHead().want(t, ok, "Transfer-Encoding: chunked")
-	client.bytes("5\r\nhello\r\n")
-	server.abort()
-	client.drain()
-	if len(client.in) > 0 {
-		t.Errorf("behind what was cut short comes %q", client.in)
-	}
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, over)
+		w := start(t, setup{over: over, servers: []*origin{back}})
+		client := w.dial()
+		client.ask("GET / HTTP/1.1", host)
+		server := back.accept()
+		server.request()
+		server.answer(ok, "", "hello")
+		client.responseHead().want(t, ok, "Transfer-Encoding: chunked")
+		client.bytes("5\r\nhello\r\n")
+		server.abort()
+		client.drain()
+		if len(client.in) > 0 {
+			t.Errorf("behind what was cut short comes %q", client.in)
+		}
+	})
 }
 
 // Over TLS the end of the stream is close_notify: a body that ends with the connection is whole with it and cut short
 // without (RFC 8446 section 6.1).
 func TestResponseUntilCloseOverTLS(t *testing.T) {
-	t.Parallel()
-	back := listen(t, tlsed)
-	w := start(t, setup{servers: []*origin{back}})
-	client := w.dial()
-	client.ask("GET / HTTP/1.1", host)
-	server := back.accept()
-	server.request()
-	server.answer(ok, "", "hello")
-	server.close() // says close_notify
-	client.response().want(t, ok, "", "hello")
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, tlsed)
+		w := start(t, setup{over: over, servers: []*origin{back}})
+		client := w.dial()
+		client.ask("GET / HTTP/1.1", host)
+		server := back.accept()
+		server.request()
+		server.answer(ok, "", "hello")
+		server.close() // says close_notify
+		client.response().want(t, ok, "", "hello")
 
-	client.ask("GET / HTTP/1.1", host)
-	server = back.accept()
-	server.request()
-	server.answer(ok, "", "hello")
-	client.responseHead()
-	client.bytes("5\r\nhello\r\n")
-	server.closeWithoutGoodbye()
-	client.drain()
-	if len(client.in) > 0 {
-		t.Errorf("behind what was cut short comes %q", client.in)
-	}
+		client.ask("GET / HTTP/1.1", host)
+		server = back.accept()
+		server.request()
+		server.answer(ok, "", "hello")
+		client.responseHead()
+		client.bytes("5\r\nhello\r\n")
+		server.closeWithoutGoodbye()
+		client.drain()
+		if len(client.in) > 0 {
+			t.Errorf("behind what was cut short comes %q", client.in)
+		}
+
+		// A client of HTTP/1.0 has nothing but the end of the connection to go by.
+		client = w.dial()
+		client.ask("GET / HTTP/1.0", host)
+		server = back.accept()
+		server.request()
+		server.answer(ok, "", "hello")
+		client.responseHead()
+		client.bytes("hello")
+		server.closeWithoutGoodbye()
+		client.reset()
+	})
 }
 
 func TestBadResponses(t *testing.T) {

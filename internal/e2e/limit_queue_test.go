@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -130,83 +131,89 @@ func TestAdmissionIsFirstInFirstOut(t *testing.T) {
 
 // A server's own max-conn bounds the requests in flight to it, by file and by command.
 func TestServerMaxConn(t *testing.T) {
-	t.Parallel()
-	hold := newHolding(t)
-	back := newTally(t, plain, hold.serve)
-	w := start(t, setup{servers: []*origin{back.origin}, server: "max-conn = 6", global: "workers = 2",
-		backend: "reuse = \"always\"\nlimits = \"patient\"", tables: "[limits.patient]\nqueue-timeout = \"20s\""})
-	var heard outcomes
-	done := make(chan struct{})
-	go func() {
-		crowd(60, func(int) { heard.heard(w.once("GET", "/hold")) })
-		close(done)
-	}()
-	w.wantMetric(54, "weir_queue_length", "backend", "api")
-	if n := back.requests(); n != 6 {
-		t.Errorf("%d at the server", n)
-	}
-	w.done("set", "server", "api/s1", "max-conn", "15")
-	w.wantMetric(45, "weir_queue_length", "backend", "api")
-	eventually(t, "15 are at the server", func() bool { return back.requests() == 15 })
-	hold.release()
-	<-done
-	if heard.n["200"] != 60 || back.busyMost > 15 {
-		t.Errorf("%v, %d at once", heard.n, back.busyMost)
-	}
+	overBoth(t, func(t *testing.T, over transport) {
+		hold := newHolding(t)
+		back := newTally(t, over, hold.serve)
+		w := start(t, setup{over: over, servers: []*origin{back.origin}, server: "max-conn = 6", global: "workers = 2",
+			backend: "reuse = \"always\"\nlimits = \"patient\"", tables: "[limits.patient]\nqueue-timeout = \"20s\""})
+		var heard outcomes
+		done := make(chan struct{})
+		go func() {
+			crowd(60, func(int) { heard.heard(w.once("GET", "/hold")) })
+			close(done)
+		}()
+		w.wantMetric(54, "weir_queue_length", "backend", "api")
+		if n := back.requests(); n != 6 {
+			t.Errorf("%d at the server", n)
+		}
+		w.done("set", "server", "api/s1", "max-conn", "15")
+		w.wantMetric(45, "weir_queue_length", "backend", "api")
+		eventually(t, "15 are at the server", func() bool { return back.requests() == 15 })
+		hold.release()
+		<-done
+		if heard.n["200"] != 60 || back.busyMost > 15 {
+			t.Errorf("%v, %d at once", heard.n, back.busyMost)
+		}
+	})
 }
 
 // What slow readers make weir hold is bounded for each of them.
 func TestSlowReadersHoldNoMoreThanTheirBuffers(t *testing.T) {
-	t.Parallel()
-	const readers, size, bound = 100, 10 << 20, 64 << 10
-	body := strings.Repeat("x", size)
-	var cut sync.Mutex
-	written := 0
-	back := newTally(t, plain, func(c *tallyConn, r *http.Request) bool {
-		c.answer("200 OK", fmt.Sprintf("Content-Length: %d", size))
-		for rest := body; len(rest) > 0; {
-			n, err := io.WriteString(c.Conn, rest[:min(len(rest), 64<<10)])
-			cut.Lock()
-			written += n
-			cut.Unlock()
-			if err != nil {
-				return false
+	overBoth(t, func(t *testing.T, over transport) {
+		const readers, size, bound = 100, 10 << 20, 64 << 10
+		body := strings.Repeat("x", size)
+		var cut sync.Mutex
+		written := 0
+		back := newTally(t, over, func(c *tallyConn, r *http.Request) bool {
+			c.answer("200 OK", fmt.Sprintf("Content-Length: %d", size))
+			for rest := body; len(rest) > 0; {
+				n, err := io.WriteString(c.Conn, rest[:min(len(rest), 64<<10)])
+				cut.Lock()
+				written += n
+				cut.Unlock()
+				if err != nil {
+					return false
+				}
+				rest = rest[n:]
 			}
-			rest = rest[n:]
+			return true
+		})
+		w := start(t, attached("frontend", fmt.Sprintf("max-buffer-size = %d", bound), setup{over: over, servers: []*origin{back.origin},
+			backend: `limits = "tight"`}))
+		w.ask(w.client(""), "GET", "/")
+		before := w.rss()
+		users := make([]*user, readers)
+		for i := range users {
+			u := w.client("")
+			c := u.conn
+			if s, secure := c.(*tls.Conn); secure {
+				c = s.NetConn()
+			}
+			_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
+			if _, err := io.WriteString(u.conn, "GET / HTTP/1.1\r\n"+host+"\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			users[i] = u
 		}
-		return true
-	})
-	w := start(t, attached("frontend", fmt.Sprintf("max-buffer-size = %d", bound), setup{servers: []*origin{back.origin},
-		backend: `limits = "tight"`}))
-	w.ask(w.client(""), "GET", "/")
-	before := w.rss()
-	users := make([]*user, readers)
-	for i := range users {
-		u := w.client("")
-		_ = u.conn.(*net.TCPConn).SetReadBuffer(4 << 10)
-		if _, err := io.WriteString(u.conn, "GET / HTTP/1.1\r\n"+host+"\r\n\r\n"); err != nil {
-			t.Fatal(err)
+		// Full is when nothing moves any more.
+		eventually(t, "all servers are held up", func() bool {
+			cut.Lock()
+			was := written
+			cut.Unlock()
+			time.Sleep(100 * time.Millisecond)
+			cut.Lock()
+			defer cut.Unlock()
+			return was == written && back.requests() == readers+1
+		})
+		// A client's and a server's connection may each hold their bound; what the runtime keeps beside is not more than that.
+		grown := w.rss() - before
+		if most := readers*2*bound + 16<<20; grown > most {
+			t.Errorf("%d readers made the process grow by %d KiB, %d each", readers, grown>>10, grown/readers)
 		}
-		users[i] = u
-	}
-	// Full is when nothing moves any more.
-	eventually(t, "all servers are held up", func() bool {
-		cut.Lock()
-		was := written
-		cut.Unlock()
-		time.Sleep(100 * time.Millisecond)
-		cut.Lock()
-		defer cut.Unlock()
-		return was == written && back.requests() == readers+1
+		t.Logf("%d readers: %d KiB more, %d KiB each", readers, grown>>10, grown/readers>>10)
+		for _, u := range users {
+			u.close()
+		}
+		w.wantMetric(1, "weir_frontend_connections") // the one that asked first
 	})
-	// A client's and a server's connection may each hold their bound; what the runtime keeps beside is not more than that.
-	grown := w.rss() - before
-	if most := readers*2*bound + 16<<20; grown > most {
-		t.Errorf("%d readers made the process grow by %d KiB, %d each", readers, grown>>10, grown/readers)
-	}
-	t.Logf("%d readers: %d KiB more, %d KiB each", readers, grown>>10, grown/readers>>10)
-	for _, u := range users {
-		u.close()
-	}
-	w.wantMetric(1, "weir_frontend_connections") // the one that asked first
 }

@@ -92,8 +92,18 @@ func (w *weir) dialAs(t *testing.T) *peer {
 	return newPeer(t, conn)
 }
 
-// dialPort connects a client to another port of the process, in cleartext.
+// dialPort connects a client to another port of the process.
 func (w *weir) dialPort(port string) *peer {
+	w.t.Helper()
+	p := w.dialRaw(port)
+	if w.over == tlsed {
+		p.conn = secured(w.t, p.conn, &tls.Config{RootCAs: roots, ServerName: "a.example"})
+	}
+	return p
+}
+
+// dialRaw connects a client that says nothing yet, no TLS either.
+func (w *weir) dialRaw(port string) *peer {
 	w.t.Helper()
 	conn, err := net.DialTimeout("tcp", net.JoinHostPort(w.host, port), patience)
 	if err != nil {
@@ -105,7 +115,7 @@ func (w *weir) dialPort(port string) *peer {
 // dialWith connects a client that sends some bytes before anything else, before TLS too.
 func (w *weir) dialWith(t *testing.T, first string) *peer {
 	t.Helper()
-	p := w.dialPort("8080")
+	p := w.dialRaw("8080")
 	p.send(first)
 	if w.over == tlsed {
 		p.conn = secured(t, p.conn, &tls.Config{RootCAs: roots, ServerName: "a.example"})

@@ -40,76 +40,80 @@ func (w *weir) burst(n int, back *tally, hold *holding) []*user {
 }
 
 // poolSetup is a backend that shares everything, with further keys.
-func poolSetup(back *tally, keys string) setup {
-	return setup{servers: []*origin{back.origin}, global: "workers = 2", backend: "reuse = \"always\"\n" + keys}
+func poolSetup(over transport, back *tally, keys string) setup {
+	return setup{over: over, servers: []*origin{back.origin}, global: "workers = 2", backend: "reuse = \"always\"\n" + keys}
 }
 
 func (w *weir) idle() float64 { return w.metric("weir_server_connections", "state", "idle") }
 
 func TestPoolMaxConn(t *testing.T) {
-	t.Parallel()
-	for _, most := range []int{0, 1, 5} {
-		t.Run(fmt.Sprint(most), func(t *testing.T) {
-			t.Parallel()
-			hold := newHolding(t)
-			back := newTally(t, plain, hold.serve)
-			w := start(t, poolSetup(back, fmt.Sprintf("pool-max-conn = %d\npool-purge-delay = \"1h\"", most)))
-			w.burst(20, back, hold)
-			w.wantMetric(0, "weir_server_connections", "state", "used")
-			if n := w.idle(); n != float64(most) {
-				t.Errorf("%v idle connections are kept, want %d", n, most)
-			}
-			if n := w.closed("pool-max"); n != float64(20-most) {
-				t.Errorf("%v closed as pool-max, want %d", n, 20-most)
-			}
-			eventually(t, "the server sees as many", func() bool { return back.open() == most })
-		})
-	}
+	overBoth(t, func(t *testing.T, over transport) {
+		for _, most := range []int{0, 1, 5} {
+			t.Run(fmt.Sprint(most), func(t *testing.T) {
+				t.Parallel()
+				hold := newHolding(t)
+				back := newTally(t, over, hold.serve)
+				w := start(t, poolSetup(over, back, fmt.Sprintf("pool-max-conn = %d\npool-purge-delay = \"1h\"", most)))
+				w.burst(20, back, hold)
+				w.wantMetric(0, "weir_server_connections", "state", "used")
+				if n := w.idle(); n != float64(most) {
+					t.Errorf("%v idle connections are kept, want %d", n, most)
+				}
+				if n := w.closed("pool-max"); n != float64(20-most) {
+					t.Errorf("%v closed as pool-max, want %d", n, 20-most)
+				}
+				eventually(t, "the server sees as many", func() bool { return back.open() == most })
+			})
+		}
+	})
 }
 
 // Each period half of what was not needed goes.
 func TestPoolPurgeDelay(t *testing.T) {
-	t.Parallel()
-	hold := newHolding(t)
-	back := newTally(t, plain, hold.serve)
-	w := start(t, poolSetup(back, `pool-purge-delay = "300ms"`))
-	w.burst(32, back, hold)
-	w.wantMetric(0, "weir_server_connections", "state", "used")
-	counts := []float64{w.idle()}
-	eventually(t, "all idle connections are purged", func() bool {
-		if n := w.idle(); n != counts[len(counts)-1] {
-			counts = append(counts, n)
+	overBoth(t, func(t *testing.T, over transport) {
+		hold := newHolding(t)
+		back := newTally(t, over, hold.serve)
+		w := start(t, poolSetup(over, back, `pool-purge-delay = "300ms"`))
+		w.burst(32, back, hold)
+		w.wantMetric(0, "weir_server_connections", "state", "used")
+		counts := []float64{w.idle()}
+		eventually(t, "all idle connections are purged", func() bool {
+			if n := w.idle(); n != counts[len(counts)-1] {
+				counts = append(counts, n)
+			}
+			return counts[len(counts)-1] == 0
+		})
+		if len(counts) < 4 {
+			t.Errorf("idle connections went %v: not by halves", counts)
 		}
-		return counts[len(counts)-1] == 0
+		if n := w.closed("idle-purge"); n != 32 {
+			t.Errorf("%v closed as idle-purge", n)
+		}
 	})
-	if len(counts) < 4 {
-		t.Errorf("idle connections went %v: not by halves", counts)
-	}
-	if n := w.closed("idle-purge"); n != 32 {
-		t.Errorf("%v closed as idle-purge", n)
-	}
 }
 
 // Warm connections are there before demand, are used by it, and come back after the server has closed them all.
 func TestPoolWarmConn(t *testing.T) {
-	t.Parallel()
-	hold := newHolding(t)
-	back := newTally(t, plain, hold.serve)
-	w := start(t, poolSetup(back, "pool-warm-conn = 9\npool-purge-delay = \"100ms\""))
-	w.wantMetric(9, "weir_server_connections", "state", "idle")
-	if n := back.everOpen(); n != 9 {
-		t.Errorf("%d connections were opened to keep 9 warm", n)
-	}
-	w.burst(8, back, hold)
-	if n := w.opened("demand"); n != 0 {
-		t.Errorf("%v connections were opened under load", n)
-	}
-	back.cut()
-	w.wantMetric(9, "weir_server_connections_closed_total")
-	w.wantMetric(9, "weir_server_connections", "state", "idle")
-	if warm, all := w.opened("warm"), w.opened(""); warm != 18 || all != 18 {
-		t.Errorf("%v connections were opened, %v to be kept warm; want 18", all, warm)
-	}
+	overBoth(t, func(t *testing.T, over transport) {
+		hold := newHolding(t)
+		back := newTally(t, over, hold.serve)
+		w := start(t, poolSetup(over, back, "pool-warm-conn = 9\npool-purge-delay = \"100ms\""))
+		w.wantMetric(9, "weir_server_connections", "state", "idle")
+		eventually(t, "the server has accepted what the kernel has connected", func() bool { return back.everOpen() >= 9 })
+		if n := back.everOpen(); n != 9 {
+			t.Errorf("%d connections were opened to keep 9 warm", n)
+		}
+		w.burst(8, back, hold)
+		if n := w.opened("demand"); n != 0 {
+			t.Errorf("%v connections were opened under load", n)
+		}
+		back.cut()
+		w.wantMetric(9, "weir_server_connections_closed_total")
+		w.wantMetric(9, "weir_server_connections", "state", "idle")
+		if warm, all := w.opened("warm"), w.opened(""); warm != 18 || all != 18 {
+			t.Errorf("%v connections were opened, %v to be kept warm; want 18", all, warm)
+		}
+	})
 }
 
 // A server that comes late is warmed when it comes, without being stormed before.
@@ -117,7 +121,7 @@ func TestPoolWarmConnAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	back := newTally(t, plain, nil)
 	back.close()
-	w := start(t, poolSetup(back, "pool-warm-conn = 4"))
+	w := start(t, poolSetup(plain, back, "pool-warm-conn = 4"))
 	w.wantMetric(0, "weir_server_connections", "state", "idle")
 	eventually(t, "a connect fails", func() bool { return w.opened("warm") > 0 })
 	again := listenAt(t, back.addr)
@@ -141,58 +145,60 @@ func listenAt(t *testing.T, addr string) *origin {
 }
 
 func TestMaxReuse(t *testing.T) {
-	t.Parallel()
-	for _, reuse := range []string{"always", "never"} {
-		t.Run(reuse, func(t *testing.T) {
-			t.Parallel()
-			most := 0
-			back := newTally(t, plain, func(c *tallyConn, r *http.Request) bool {
-				most = max(most, c.served) // one client: one request at a time
-				if c.served == 10 && r.Header.Get("Connection") != "close" {
-					return c.answer("200 OK", c.facts("X-Told: no")...)
+	overBoth(t, func(t *testing.T, over transport) {
+		for _, reuse := range []string{"always", "never"} {
+			t.Run(reuse, func(t *testing.T) {
+				t.Parallel()
+				most := 0
+				back := newTally(t, over, func(c *tallyConn, r *http.Request) bool {
+					most = max(most, c.served) // one client: one request at a time
+					if c.served == 10 && r.Header.Get("Connection") != "close" {
+						return c.answer("200 OK", c.facts("X-Told: no")...)
+					}
+					return tallyOK(c, r)
+				})
+				w := start(t, setup{over: over, servers: []*origin{back.origin}, global: "workers = 2",
+					backend: "reuse = \"" + reuse + "\"\nmax-reuse = 10"})
+				u := w.client("")
+				for range 100 {
+					if r := w.ask(u, "POST", "/"); r.header.Get("X-Told") == "no" {
+						t.Log("the server is not told which exchange is the last")
+					}
 				}
-				return tallyOK(c, r)
+				if n := back.everOpen(); n < 9 || n > 12 {
+					t.Errorf("100 requests over %d connections, want about 10", n)
+				}
+				if most > 11 {
+					t.Errorf("a connection carried %d exchanges", most)
+				}
+				if n := w.closed("max-reuse"); int(n) < 8 {
+					t.Errorf("%v closed as max-reuse", n)
+				}
 			})
-			w := start(t, setup{servers: []*origin{back.origin}, global: "workers = 2",
-				backend: "reuse = \"" + reuse + "\"\nmax-reuse = 10"})
-			u := w.client("")
-			for range 100 {
-				if r := w.ask(u, "POST", "/"); r.header.Get("X-Told") == "no" {
-					t.Log("the server is not told which exchange is the last")
-				}
-			}
-			if n := back.everOpen(); n < 9 || n > 12 {
-				t.Errorf("100 requests over %d connections, want about 10", n)
-			}
-			if most > 11 {
-				t.Errorf("a connection carried %d exchanges", most)
-			}
-			if n := w.closed("max-reuse"); int(n) < 8 {
-				t.Errorf("%v closed as max-reuse", n)
-			}
-		})
-	}
+		}
+	})
 }
 
 func TestPoolMaxAge(t *testing.T) {
-	t.Parallel()
-	for _, reuse := range []string{"always", "never"} {
-		t.Run(reuse, func(t *testing.T) {
-			t.Parallel()
-			back := newTally(t, plain, nil)
-			w := start(t, setup{servers: []*origin{back.origin}, backend: "reuse = \"" + reuse + "\"\npool-max-age = \"400ms\"\npool-purge-delay = \"1h\""})
-			u := w.client("")
-			began := time.Now()
-			for time.Since(began) < 1500*time.Millisecond {
-				w.ask(u, "POST", "/") // in use all the time: age alone ends it
-			}
-			if n := back.everOpen(); n < 4 || n > 6 {
-				t.Errorf("%d connections in 1.5 s, want one each 0.4 s", n)
-			}
-			// The last one goes while it is idle.
-			w.wantMetric(float64(back.everOpen()), "weir_server_connections_closed_total", "cause", "max-age")
-		})
-	}
+	overBoth(t, func(t *testing.T, over transport) {
+		for _, reuse := range []string{"always", "never"} {
+			t.Run(reuse, func(t *testing.T) {
+				t.Parallel()
+				back := newTally(t, over, nil)
+				w := start(t, setup{over: over, servers: []*origin{back.origin}, backend: "reuse = \"" + reuse + "\"\npool-max-age = \"400ms\"\npool-purge-delay = \"1h\""})
+				u := w.client("")
+				began := time.Now()
+				for time.Since(began) < 1500*time.Millisecond {
+					w.ask(u, "POST", "/") // in use all the time: age alone ends it
+				}
+				if n := back.everOpen(); n < 4 || n > 6 {
+					t.Errorf("%d connections in 1.5 s, want one each 0.4 s", n)
+				}
+				// The last one goes while it is idle.
+				w.wantMetric(float64(back.everOpen()), "weir_server_connections_closed_total", "cause", "max-age")
+			})
+		}
+	})
 }
 
 // What the server says in Keep-Alive is kept to: its connections carry no more requests and rest no longer.
@@ -237,7 +243,7 @@ func TestBackoffAfterErrors(t *testing.T) {
 	t.Parallel()
 	back := newTally(t, plain, nil)
 	back.close()
-	s := poolSetup(back, "max-errors = 3\nlimits = \"few\"")
+	s := poolSetup(plain, back, "max-errors = 3\nlimits = \"few\"")
 	s.tables = "[limits.few]\nmax-retries = 0\nqueue-timeout = \"50ms\""
 	w := start(t, s)
 	var heard outcomes
@@ -266,41 +272,42 @@ func TestBackoffAfterErrors(t *testing.T) {
 
 // An idle connection of the other worker serves before a new one is opened; pool-low-conn says how many stay.
 func TestTakeover(t *testing.T) {
-	t.Parallel()
-	for _, low := range []int{0, 4, 1000} {
-		t.Run(fmt.Sprint(low), func(t *testing.T) {
-			t.Parallel()
-			hold := newHolding(t)
-			back := newTally(t, plain, hold.serve)
-			w := start(t, poolSetup(back, fmt.Sprintf("pool-low-conn = %d\npool-purge-delay = \"1h\"", low)))
-			w.burst(20, back, hold)
-			w.wantMetric(0, "weir_server_connections", "state", "used")
-			held := newHolding(t)
-			back.mu.Lock()
-			back.handle = held.serve
-			back.mu.Unlock()
-			before := w.opened("")
-			shard := shards(w)
-			users := w.burst(20, back, held)
-			w.wantMetric(0, "weir_server_connections", "state", "used")
-			need := map[int]int{} // of the second burst, by worker
-			for _, u := range users {
-				need[workerOf(w, u)]++
-			}
-			short := max(need[0]-int(shard[0]), need[1]-int(shard[1]), 0)
-			taken := w.metric("weir_server_connection_takeovers_total")
-			opened := w.opened("") - before
-			switch {
-			case low == 0 && opened != 0:
-				t.Errorf("%v connections were opened though %v idle ones were enough (%v taken over)", opened, shard, taken)
-			case low == 1000 && taken != 0:
-				t.Errorf("%v were taken from shards that should keep 1000", taken)
-			case int(taken)+int(opened) < short:
-				t.Errorf("%v taken and %v opened, short of %d", taken, opened, short)
-			}
-			t.Logf("low %d: idle %v, needed %v, %v taken over, %v opened", low, shard, need, taken, opened)
-		})
-	}
+	overBoth(t, func(t *testing.T, over transport) {
+		for _, low := range []int{0, 4, 1000} {
+			t.Run(fmt.Sprint(low), func(t *testing.T) {
+				t.Parallel()
+				hold := newHolding(t)
+				back := newTally(t, over, hold.serve)
+				w := start(t, poolSetup(over, back, fmt.Sprintf("pool-low-conn = %d\npool-purge-delay = \"1h\"", low)))
+				w.burst(20, back, hold)
+				w.wantMetric(0, "weir_server_connections", "state", "used")
+				held := newHolding(t)
+				back.mu.Lock()
+				back.handle = held.serve
+				back.mu.Unlock()
+				before := w.opened("")
+				shard := shards(w)
+				users := w.burst(20, back, held)
+				w.wantMetric(0, "weir_server_connections", "state", "used")
+				need := map[int]int{} // of the second burst, by worker
+				for _, u := range users {
+					need[workerOf(w, u)]++
+				}
+				short := max(need[0]-int(shard[0]), need[1]-int(shard[1]), 0)
+				taken := w.metric("weir_server_connection_takeovers_total")
+				opened := w.opened("") - before
+				switch {
+				case low == 0 && opened != 0:
+					t.Errorf("%v connections were opened though %v idle ones were enough (%v taken over)", opened, shard, taken)
+				case low == 1000 && taken != 0:
+					t.Errorf("%v were taken from shards that should keep 1000", taken)
+				case int(taken)+int(opened) < short:
+					t.Errorf("%v taken and %v opened, short of %d", taken, opened, short)
+				}
+				t.Logf("low %d: idle %v, needed %v, %v taken over, %v opened", low, shard, need, taken, opened)
+			})
+		}
+	})
 }
 
 // shards is the idle connections of each worker.
@@ -331,30 +338,31 @@ func workerOf(w *weir, u *user) int {
 
 // Two workers with few clients open hardly more server connections than one.
 func TestTwoWorkersOpenHardlyMoreThanOne(t *testing.T) {
-	t.Parallel()
-	opened := map[int]float64{}
-	for _, workers := range []int{1, 2} {
-		back := newTally(t, plain, nil)
-		w := start(t, setup{servers: []*origin{back.origin}, global: fmt.Sprintf("workers = %d", workers), backend: `reuse = "always"`})
-		var heard outcomes
-		crowd(20, func(int) {
-			u, err := w.user("")
-			if err != nil {
-				heard.add(err.Error())
-				return
+	overBoth(t, func(t *testing.T, over transport) {
+		opened := map[int]float64{}
+		for _, workers := range []int{1, 2} {
+			back := newTally(t, over, nil)
+			w := start(t, setup{over: over, servers: []*origin{back.origin}, global: fmt.Sprintf("workers = %d", workers), backend: `reuse = "always"`})
+			var heard outcomes
+			crowd(20, func(int) {
+				u, err := w.user("")
+				if err != nil {
+					heard.add(err.Error())
+					return
+				}
+				defer u.close()
+				for range 100 {
+					heard.heard(u.try("GET", "/"))
+				}
+			})
+			if heard.n["200"] != 2000 {
+				t.Errorf("%v", heard.n)
 			}
-			defer u.close()
-			for range 100 {
-				heard.heard(u.try("GET", "/"))
-			}
-		})
-		if heard.n["200"] != 2000 {
-			t.Errorf("%v", heard.n)
+			opened[workers] = w.opened("")
+			t.Logf("%d workers: %v opened, %v taken over", workers, opened[workers], w.metric("weir_server_connection_takeovers_total"))
 		}
-		opened[workers] = w.opened("")
-		t.Logf("%d workers: %v opened, %v taken over", workers, opened[workers], w.metric("weir_server_connection_takeovers_total"))
-	}
-	if opened[2] > 1.2*max(opened[1], 10) {
-		t.Errorf("two workers opened %v connections, one opened %v", opened[2], opened[1])
-	}
+		if opened[2] > 1.2*max(opened[1], 10) {
+			t.Errorf("two workers opened %v connections, one opened %v", opened[2], opened[1])
+		}
+	})
 }

@@ -54,64 +54,65 @@ func login(u *user, name, scheme string, eager bool) error {
 // Users with and without a name, on the most generous pool there is: nobody ever speaks with another's name, and nobody
 // loses his own.
 func TestIdentityNeverCrossesConnections(t *testing.T) {
-	t.Parallel()
-	users, rounds := 200, 24
-	if os.Getenv("WEIR_E2E_BIG") != "" {
-		rounds = 100
-	}
-	back := newTally(t, plain, ntlm)
-	w := start(t, setup{servers: []*origin{back.origin}, global: "workers = 2", backend: `reuse = "always"`})
-	var heard outcomes
-	crowd(users, func(i int) {
-		u, err := w.user("")
-		if err != nil {
-			heard.add(err.Error())
-			return
+	overBoth(t, func(t *testing.T, over transport) {
+		users, rounds := 200, 24
+		if os.Getenv("WEIR_E2E_BIG") != "" {
+			rounds = 100
 		}
-		defer func() { u.close() }()
-		name := ""
-		for n := range rounds {
-			switch {
-			case i%2 == 1 && n%8 == i%8: // a name, or another one on a new connection
-				if name != "" {
-					u.close()
-					if u, err = w.user(""); err != nil {
-						heard.add(err.Error())
+		back := newTally(t, over, ntlm)
+		w := start(t, setup{over: over, servers: []*origin{back.origin}, global: "workers = 2", backend: `reuse = "always"`})
+		var heard outcomes
+		crowd(users, func(i int) {
+			u, err := w.user("")
+			if err != nil {
+				heard.add(err.Error())
+				return
+			}
+			defer func() { u.close() }()
+			name := ""
+			for n := range rounds {
+				switch {
+				case i%2 == 1 && n%8 == i%8: // a name, or another one on a new connection
+					if name != "" {
+						u.close()
+						if u, err = w.user(""); err != nil {
+							heard.add(err.Error())
+							return
+						}
+					}
+					name = fmt.Sprintf("user-%d-%d", i, n)
+					if err := login(u, name, []string{"NTLM", "Negotiate"}[i/2%2], i/4%2 == 0); err != nil {
+						heard.add("login: " + err.Error())
 						return
 					}
-				}
-				name = fmt.Sprintf("user-%d-%d", i, n)
-				if err := login(u, name, []string{"NTLM", "Negotiate"}[i/2%2], i/4%2 == 0); err != nil {
-					heard.add("login: " + err.Error())
-					return
-				}
-			default:
-				method := []string{"GET", "POST"}[n%2]
-				r, err := u.try(method, "/page")
-				switch {
-				case err != nil:
-					heard.add(err.Error())
-					return
-				case r.status != 200:
-					heard.add(fmt.Sprint(r.status, r.proxyReason()))
-				case r.header.Get("X-Identity") != name:
-					heard.add(fmt.Sprintf("%q was taken for %q", name, r.header.Get("X-Identity")))
 				default:
-					heard.add("right")
+					method := []string{"GET", "POST"}[n%2]
+					r, err := u.try(method, "/page")
+					switch {
+					case err != nil:
+						heard.add(err.Error())
+						return
+					case r.status != 200:
+						heard.add(fmt.Sprint(r.status, r.proxyReason()))
+					case r.header.Get("X-Identity") != name:
+						heard.add(fmt.Sprintf("%q was taken for %q", name, r.header.Get("X-Identity")))
+					default:
+						heard.add("right")
+					}
 				}
 			}
+		})
+		for what, n := range heard.n {
+			if what != "right" {
+				t.Errorf("%d times: %s", n, what)
+			}
+		}
+		t.Logf("%d requests over %d connections, %d with the right identity", back.requests(), back.everOpen(), heard.n["right"])
+		w.wantMetric(0, "weir_server_connections", "state", "private")
+		if w.closed("session-end") == 0 {
+			t.Error("no private connection was closed with its session")
 		}
 	})
-	for what, n := range heard.n {
-		if what != "right" {
-			t.Errorf("%d times: %s", n, what)
-		}
-	}
-	t.Logf("%d requests over %d connections, %d with the right identity", back.requests(), back.everOpen(), heard.n["right"])
-	w.wantMetric(0, "weir_server_connections", "state", "private")
-	if w.closed("session-end") == 0 {
-		t.Error("no private connection was closed with its session")
-	}
 }
 
 // One PROXY header stands before everything on each connection, names the client, and is never followed by another
@@ -174,41 +175,42 @@ func readProxyHeader(in *bufio.Reader, version string) (source string, ok bool) 
 
 // A connection that has become a tunnel ends with its session and carries nobody else.
 func TestTunnelsArePrivate(t *testing.T) {
-	t.Parallel()
-	back := newTally(t, plain, func(c *tallyConn, r *http.Request) bool {
-		if r.Header.Get("Upgrade") == "" {
-			return tallyOK(c, r)
+	overBoth(t, func(t *testing.T, over transport) {
+		back := newTally(t, over, func(c *tallyConn, r *http.Request) bool {
+			if r.Header.Get("Upgrade") == "" {
+				return tallyOK(c, r)
+			}
+			c.answer("101 Switching Protocols", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+			_, _ = io.Copy(c.Conn, c.in)
+			return false
+		})
+		w := start(t, setup{over: over, servers: []*origin{back.origin}, global: "workers = 2", backend: `reuse = "always"`})
+		a := w.client("")
+		w.ask(a, "GET", "/")
+		tunnel := w.client("")
+		r, err := tunnel.try("GET", "/", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+		if err != nil || r.status != 101 {
+			t.Fatalf("%v, %v", r, err)
 		}
-		c.answer("101 Switching Protocols", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
-		_, _ = io.Copy(c.Conn, c.in)
-		return false
+		w.wantMetric(1, "weir_server_connections", "state", "private")
+		for range 5 {
+			if got := w.ask(w.client(""), "GET", "/").header.Get("X-Conn"); got == "1" {
+				t.Error("another client's request is on the tunnel's connection")
+			}
+		}
+		if _, err := io.WriteString(tunnel.conn, "ping"); err != nil {
+			t.Fatal(err)
+		}
+		echo := make([]byte, 4)
+		_ = tunnel.conn.SetReadDeadline(time.Now().Add(patience))
+		if _, err := io.ReadFull(tunnel.in, echo); err != nil || string(echo) != "ping" {
+			t.Fatalf("%q, %v", echo, err)
+		}
+		tunnel.close()
+		w.wantMetric(0, "weir_server_connections", "state", "private")
+		w.wantMetric(1, "weir_server_connections_closed_total", "cause", "session-end")
 	})
-	w := start(t, setup{servers: []*origin{back.origin}, global: "workers = 2", backend: `reuse = "always"`})
-	a := w.client("")
-	w.ask(a, "GET", "/")
-	tunnel := w.client("")
-	r, err := tunnel.try("GET", "/", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
-	if err != nil || r.status != 101 {
-		t.Fatalf("%v, %v", r, err)
-	}
-	w.wantMetric(1, "weir_server_connections", "state", "private")
-	for range 5 {
-		if got := w.ask(w.client(""), "GET", "/").header.Get("X-Conn"); got == "1" {
-			t.Error("another client's request is on the tunnel's connection")
-		}
-	}
-	if _, err := io.WriteString(tunnel.conn, "ping"); err != nil {
-		t.Fatal(err)
-	}
-	echo := make([]byte, 4)
-	_ = tunnel.conn.SetReadDeadline(time.Now().Add(patience))
-	if _, err := io.ReadFull(tunnel.in, echo); err != nil || string(echo) != "ping" {
-		t.Fatalf("%q, %v", echo, err)
-	}
-	tunnel.close()
-	w.wantMetric(0, "weir_server_connections", "state", "private")
-	w.wantMetric(1, "weir_server_connections_closed_total", "cause", "session-end")
 }
 
 // The four rows of multiplex × persistence, with each kind of persistence: which clients share a server, and which share a
@@ -308,20 +310,21 @@ func note(in map[string]map[string]bool, key, value string) {
 
 // A server connection that breaks under a private session is replaced, not shared.
 func TestPrivateConnectionIsReplaced(t *testing.T) {
-	t.Parallel()
-	var once sync.Once
-	back := newTally(t, plain, func(c *tallyConn, r *http.Request) bool {
-		c.answer("200 OK", c.facts()...)
-		end := false
-		once.Do(func() { end = true })
-		return !end
-	})
-	w := start(t, setup{servers: []*origin{back.origin}, backend: `reuse = "never"`})
-	u := w.client("")
-	for i, want := range []string{"1", "2", "2"} {
-		if got := w.ask(u, "POST", "/").header.Get("X-Conn"); got != want {
-			t.Errorf("request %d is on connection %s, want %s", i, got, want)
+	overBoth(t, func(t *testing.T, over transport) {
+		var once sync.Once
+		back := newTally(t, over, func(c *tallyConn, r *http.Request) bool {
+			c.answer("200 OK", c.facts()...)
+			end := false
+			once.Do(func() { end = true })
+			return !end
+		})
+		w := start(t, setup{over: over, servers: []*origin{back.origin}, backend: `reuse = "never"`})
+		u := w.client("")
+		for i, want := range []string{"1", "2", "2"} {
+			if got := w.ask(u, "POST", "/").header.Get("X-Conn"); got != want {
+				t.Errorf("request %d is on connection %s, want %s", i, got, want)
+			}
+			w.wantMetric(1, "weir_server_connections_closed_total", "cause", "peer-closed")
 		}
-		w.wantMetric(1, "weir_server_connections_closed_total", "cause", "peer-closed")
-	}
+	})
 }

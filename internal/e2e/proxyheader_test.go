@@ -3,6 +3,7 @@ package e2e
 import (
 	be "encoding/binary"
 	"fmt"
+	"net"
 	"net/netip"
 	"testing"
 )
@@ -49,42 +50,63 @@ func TestProxyHeaderIsAccepted(t *testing.T) {
 	})
 }
 
-// It may come in pieces, and its last bytes together with the first of HTTP.
+// prefixed is a connection whose first write begins with bytes of somebody else.
+type prefixed struct {
+	net.Conn
+	first string
+}
+
+func (c *prefixed) Write(p []byte) (int, error) {
+	n := len(c.first)
+	m, err := c.Conn.Write(append([]byte(c.first), p...))
+	c.first = ""
+	return max(0, m-n), err
+}
+
+// It may come in pieces, and its last bytes together with the first of HTTP, or of TLS.
 func TestProxyHeaderInPieces(t *testing.T) {
-	t.Parallel()
-	back := listen(t, plain)
-	w := start(t, setup{servers: []*origin{back}, frontend: "accept-proxy = true"})
-	for _, header := range []string{"PROXY TCP4 192.0.2.1 198.51.100.1 40000 443\r\n", v2(1, aClient, aProxy)} {
-		p := w.dial()
-		for i := range header {
-			p.send(header[i : i+1])
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, over)
+		w := start(t, setup{over: over, servers: []*origin{back}, frontend: "accept-proxy = true"})
+		for _, header := range []string{"PROXY TCP4 192.0.2.1 198.51.100.1 40000 443\r\n", v2(1, aClient, aProxy)} {
+			for apart := range len(header) + 1 {
+				p := w.dialRaw("8080")
+				for i := range apart {
+					p.send(header[i : i+1])
+				}
+				p.conn = &prefixed{p.conn, header[apart:]}
+				if over == tlsed {
+					p.conn = secured(t, p.conn, asClient("a.example"))
+				}
+				p.ask("GET / HTTP/1.1", host)
+				back.serveOne().want(t, "GET / HTTP/1.1", "X-Forwarded-For: 192.0.2.1")
+				p.response()
+				p.close()
+			}
 		}
-		p.ask("GET / HTTP/1.1", host)
-		back.serveOne().want(t, "GET / HTTP/1.1", "X-Forwarded-For: 192.0.2.1")
-		p.response()
-		p.close()
-	}
+	})
 }
 
 // Without a header, or with one that is none, nothing is believed and nothing answered.
 func TestProxyHeaderThatIsNone(t *testing.T) {
-	t.Parallel()
-	back := listen(t, plain)
-	w := start(t, setup{servers: []*origin{back}, frontend: "accept-proxy = true"})
-	for _, bad := range []string{
-		"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", "PROXY TCP4 192.0.2.1 198.51.100.1 40000\r\n", "PROXY TCP4 192.0.2.999 198.51.100.1 1 2\r\n",
-		v2Signature + "\x31\x11\x00\x00", v2Signature + "\x21\x11\x00\x04abcd",
-	} {
-		p := w.dial()
-		p.send(bad)
-		p.gone()
-		if len(p.in) > 0 {
-			t.Errorf("%q is answered: %q", bad, p.in)
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, over)
+		w := start(t, setup{over: over, servers: []*origin{back}, frontend: "accept-proxy = true"})
+		for _, bad := range []string{
+			"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", "PROXY TCP4 192.0.2.1 198.51.100.1 40000\r\n", "PROXY TCP4 192.0.2.999 198.51.100.1 1 2\r\n",
+			v2Signature + "\x31\x11\x00\x00", v2Signature + "\x21\x11\x00\x04abcd", string(clientHello(t)),
+		} {
+			p := w.dialRaw("8080")
+			p.send(bad)
+			p.gone()
+			if len(p.in) > 0 {
+				t.Errorf("%q is answered: %q", bad, p.in)
+			}
 		}
-	}
-	if back.connections() != 0 {
-		t.Error("something has reached the server")
-	}
+		if back.connections() != 0 {
+			t.Error("something has reached the server")
+		}
+	})
 }
 
 // send-proxy tells the server who the client is; such a connection is that client's alone.

@@ -44,20 +44,21 @@ func TestReloadOfABadFile(t *testing.T) {
 
 // A file that is good but cannot be put into force changes nothing either.
 func TestReloadThatCannotListen(t *testing.T) {
-	t.Parallel()
-	back, taken := listen(t, plain), listen(t, plain)
-	w := start(t, setup{servers: []*origin{back}, backend: `reuse = "always"`})
-	client, server := idle(t, w, back)
-	w.rewrite(func(s *setup) {
-		s.backend, s.frontend = `reuse = "never"`, `via = "other"`
-		s.tables = "[frontend.more]\nbind = [{ address = \"" + taken.addr + "\" }]\nbackend = \"api\"\n"
+	overBoth(t, func(t *testing.T, over transport) {
+		back, taken := listen(t, over), listen(t, over)
+		w := start(t, setup{over: over, servers: []*origin{back}, backend: `reuse = "always"`})
+		client, server := idle(t, w, back)
+		w.rewrite(func(s *setup) {
+			s.backend, s.frontend = `reuse = "never"`, `via = "other"`
+			s.tables = "[frontend.more]\nbind = [{ address = \"" + taken.addr + "\" }]\nbackend = \"api\"\n"
+		})
+		if status, _, errs := w.run("reload"); status != 1 || !strings.Contains(errs, taken.addr) {
+			t.Errorf("status %d, %s", status, errs)
+		}
+		client.ask("GET / HTTP/1.1", host)
+		server.serve().want(t, "GET / HTTP/1.1", "Via: 1.1 weir")
+		client.response().want(t, ok, "-Connection")
 	})
-	if status, _, errs := w.run("reload"); status != 1 || !strings.Contains(errs, taken.addr) {
-		t.Errorf("status %d, %s", status, errs)
-	}
-	client.ask("GET / HTTP/1.1", host)
-	server.serve().want(t, "GET / HTTP/1.1", "Via: 1.1 weir")
-	client.response().want(t, ok, "-Connection")
 }
 
 // What has not changed keeps its connections, on both sides.
@@ -139,49 +140,51 @@ func TestReloadOfABackend(t *testing.T) {
 }
 
 func TestReloadOfListeners(t *testing.T) {
-	t.Parallel()
-	back := listen(t, plain)
-	more := func(port string) string {
-		return fmt.Sprintf("[frontend.more]\nbind = [{ address = \"$HOST:%s\" }]\nbackend = \"api\"\n", port)
-	}
-	w := start(t, setup{servers: []*origin{back}, tables: more("8081"), backend: `reuse = "always"`})
-	old := w.dialPort("8081")
-	old.ask("GET /1 HTTP/1.1", host)
-	server := back.serve()
-	old.response().want(t, ok)
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, over)
+		more := func(port string) string {
+			return fmt.Sprintf("[frontend.more]\nbind = [{ address = \"$HOST:%s\"%s }]\nbackend = \"api\"\n", port, over.bind())
+		}
+		w := start(t, setup{over: over, servers: []*origin{back}, tables: more("8081"), backend: `reuse = "always"`})
+		old := w.dialPort("8081")
+		old.ask("GET /1 HTTP/1.1", host)
+		server := back.serve()
+		old.response().want(t, ok)
 
-	w.rewrite(func(s *setup) { s.tables = more("8082") })
-	w.reload()
-	if answers(w.host + ":8081") {
-		t.Error("the old listener still answers")
-	}
-	fresh := w.dialPort("8082")
-	fresh.ask("GET /2 HTTP/1.1", host, "Connection: close")
-	server.serve()
-	fresh.response().want(t, ok)
-	old.ask("GET /3 HTTP/1.1", host)
-	server.serve()
-	old.response().want(t, ok, "Connection: close")
-	old.end()
+		w.rewrite(func(s *setup) { s.tables = more("8082") })
+		w.reload()
+		if answers(w.host + ":8081") {
+			t.Error("the old listener still answers")
+		}
+		fresh := w.dialPort("8082")
+		fresh.ask("GET /2 HTTP/1.1", host, "Connection: close")
+		server.serve()
+		fresh.response().want(t, ok)
+		old.ask("GET /3 HTTP/1.1", host)
+		server.serve()
+		old.response().want(t, ok, "Connection: close")
+		old.end()
+	})
 }
 
 // Limits and timeouts take effect without a connection being dropped.
 func TestReloadOfProfiles(t *testing.T) {
-	t.Parallel()
-	back := listen(t, plain)
-	w := start(t, setup{servers: []*origin{back}, frontend: useShort + "\nlimits = \"edge\"", backend: `reuse = "always"`,
-		tables: "[timeouts.short]\nhttp-keep-alive = \"1h\"\n[limits.edge]\nmax-conn = 10\n"})
-	client, server := idle(t, w, back)
-	w.wantMetric(10, "weir_limit_max", "level", "frontend", "name", "web", "axis", "max-conn")
-	w.rewrite(func(s *setup) {
-		s.tables = "[timeouts.short]\nhttp-keep-alive = \"1h\"\n[limits.edge]\nmax-conn = 20\n"
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, over)
+		w := start(t, setup{over: over, servers: []*origin{back}, frontend: useShort + "\nlimits = \"edge\"", backend: `reuse = "always"`,
+			tables: "[timeouts.short]\nhttp-keep-alive = \"1h\"\n[limits.edge]\nmax-conn = 10\n"})
+		client, server := idle(t, w, back)
+		w.wantMetric(10, "weir_limit_max", "level", "frontend", "name", "web", "axis", "max-conn")
+		w.rewrite(func(s *setup) {
+			s.tables = "[timeouts.short]\nhttp-keep-alive = \"1h\"\n[limits.edge]\nmax-conn = 20\n"
+		})
+		w.reload()
+		w.wantMetric(20, "weir_limit_max", "level", "frontend", "name", "web", "axis", "max-conn")
+		w.wantMetric(1, "weir_limit_current", "level", "frontend", "name", "web", "axis", "max-conn")
+		client.ask("GET / HTTP/1.1", host)
+		server.serve()
+		client.response().want(t, ok)
 	})
-	w.reload()
-	w.wantMetric(20, "weir_limit_max", "level", "frontend", "name", "web", "axis", "max-conn")
-	w.wantMetric(1, "weir_limit_current", "level", "frontend", "name", "web", "axis", "max-conn")
-	client.ask("GET / HTTP/1.1", host)
-	server.serve()
-	client.response().want(t, ok)
 }
 
 // TestReloadUnderLoad changes everything that can change, twenty times, while clients go on asking: no request fails.

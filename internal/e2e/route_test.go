@@ -47,17 +47,18 @@ servers = []
 
 // A frontend without a backend of its own answers what no route takes.
 func TestNoRoute(t *testing.T) {
-	t.Parallel()
-	back := listen(t, plain)
-	w := start(t, setup{servers: []*origin{back}, tables: `
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, over)
+		w := start(t, setup{over: over, servers: []*origin{back}, tables: `
 [frontend.other]
-bind = [{ address = "$HOST:8081" }]
+bind = [{ address = "$HOST:8081"` + over.bind() + ` }]
 routes = [{ path-prefix = "/api", backend = "api" }]
 `})
-	client := w.dialPort("8081")
-	client.ask("GET / HTTP/1.1", host)
-	client.response().want(t, "HTTP/1.1 503 Service Unavailable", `Proxy-Status: weir; error=destination_unavailable; details="no-server"`)
-	client.ask("GET /api HTTP/1.1", host)
-	back.serve()
-	client.response().want(t, ok)
+		client := w.dialPort("8081")
+		client.ask("GET / HTTP/1.1", host)
+		client.response().want(t, "HTTP/1.1 503 Service Unavailable", `Proxy-Status: weir; error=destination_unavailable; details="no-server"`)
+		client.ask("GET /api HTTP/1.1", host)
+		back.serve()
+		client.response().want(t, ok)
+	})
 }

@@ -245,31 +245,33 @@ func deaf(t *testing.T) *origin {
 }
 
 func TestTimeoutOfAConnect(t *testing.T) {
-	t.Parallel()
-	w := start(t, setup{servers: []*origin{deaf(t)}, backend: useShort, tables: short("connect")})
-	client := w.dial()
-	client.ask("GET / HTTP/1.1", host)
-	client.response().want(t, "HTTP/1.1 503 Service Unavailable", "Retry-After: 1", `Proxy-Status: weir; error=connection_timeout; details="connect-timeout"`)
-	if got := w.metric("weir_retries_total", "reason", "connect-timeout"); got < 3 {
-		t.Errorf("%v retries", got)
-	}
+	overBoth(t, func(t *testing.T, over transport) {
+		w := start(t, setup{over: over, servers: []*origin{deaf(t)}, backend: useShort, tables: short("connect")})
+		client := w.dial()
+		client.ask("GET / HTTP/1.1", host)
+		client.response().want(t, "HTTP/1.1 503 Service Unavailable", "Retry-After: 1", `Proxy-Status: weir; error=connection_timeout; details="connect-timeout"`)
+		if got := w.metric("weir_retries_total", "reason", "connect-timeout"); got < 3 {
+			t.Errorf("%v retries", got)
+		}
+	})
 }
 
 // The last of the retries goes to another server.
 func TestConnectIsTriedElsewhere(t *testing.T) {
-	t.Parallel()
-	back := listen(t, plain)
-	gone := listen(t, plain)
-	gone.close()
-	w := start(t, setup{servers: []*origin{gone, back}, backend: "max-errors = 0\npersistence = { type = \"cookie\" }"})
-	client := w.dial()
-	client.ask("POST / HTTP/1.1", host, "Cookie: SERVERID=s1", "Content-Length: 5", "", "hello")
-	back.serveOne().want(t, "POST / HTTP/1.1", "", "hello")
-	client.response().want(t, ok)
-	w.wantMetric(1, "weir_server_connections_opened_total", "server", "s2", "why", "retry")
-	if got := w.metric("weir_retries_total", "reason", "connect-failed", "outcome", "failure"); got != 2 {
-		t.Errorf("%v retries that failed, want 2 of 3", got)
-	}
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, over)
+		gone := listen(t, over)
+		gone.close()
+		w := start(t, setup{over: over, servers: []*origin{gone, back}, backend: "max-errors = 0\npersistence = { type = \"cookie\" }"})
+		client := w.dial()
+		client.ask("POST / HTTP/1.1", host, "Cookie: SERVERID=s1", "Content-Length: 5", "", "hello")
+		back.serveOne().want(t, "POST / HTTP/1.1", "", "hello")
+		client.response().want(t, ok)
+		w.wantMetric(1, "weir_server_connections_opened_total", "server", "s2", "why", "retry")
+		if got := w.metric("weir_retries_total", "reason", "connect-failed", "outcome", "failure"); got != 2 {
+			t.Errorf("%v retries that failed, want 2 of 3", got)
+		}
+	})
 }
 
 func TestTimeoutOfAQueue(t *testing.T) {
@@ -317,21 +319,22 @@ func TestTimeoutOfHalfATunnel(t *testing.T) {
 
 // The kernel probes connections on both sides as configured.
 func TestTCPKeepAlive(t *testing.T) {
-	t.Parallel()
-	back := listen(t, plain)
-	w := start(t, setup{servers: []*origin{back}, frontend: useShort, backend: useShort, tables: "\n[timeouts.short]\ntcp-keepalive = \"7s/2s/3\"\n"})
-	client := w.dial()
-	client.ask("GET / HTTP/1.1", host)
-	server := back.serve()
-	client.response()
-	for side, ends := range map[string][2]net.Addr{
-		"client": {client.conn.RemoteAddr(), client.conn.LocalAddr()}, "server": {server.conn.RemoteAddr(), server.conn.LocalAddr()},
-	} {
-		eventually(t, "the kernel's timer of the "+side+" side runs for keep-alive", func() bool {
-			left, ok := keepAliveLeft(t, ends[0], ends[1])
-			return ok && left > 0 && left <= 7*time.Second
-		})
-	}
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, over)
+		w := start(t, setup{over: over, servers: []*origin{back}, frontend: useShort, backend: useShort, tables: "\n[timeouts.short]\ntcp-keepalive = \"7s/2s/3\"\n"})
+		client := w.dial()
+		client.ask("GET / HTTP/1.1", host)
+		server := back.serve()
+		client.response()
+		for side, ends := range map[string][2]net.Addr{
+			"client": {client.conn.RemoteAddr(), client.conn.LocalAddr()}, "server": {server.conn.RemoteAddr(), server.conn.LocalAddr()},
+		} {
+			eventually(t, "the kernel's timer of the "+side+" side runs for keep-alive", func() bool {
+				left, ok := keepAliveLeft(t, ends[0], ends[1])
+				return ok && left > 0 && left <= 7*time.Second
+			})
+		}
+	})
 }
 
 // keepAliveLeft is how long until the kernel probes a connection, from /proc/net/tcp.
