@@ -178,7 +178,9 @@ func (c *conn) sent(n int, io netio.IO) bool {
 
 func (c *conn) sendPieces(pieces [][]byte) (int, netio.IO) {
 	if c.tls != nil {
-		return c.tls.SendV(pieces)
+		n, io := c.tls.SendV(pieces)
+		c.heedBacklog()
+		return n, io
 	}
 	if len(pieces) == 1 {
 		return c.w.k.Send(int(c.fd), pieces[0])

@@ -46,6 +46,7 @@ var (
 // logLine is what the tests want to know of a line of the access log.
 type logLine struct {
 	Client   string `json:"client"`
+	Frontend string `json:"frontend"`
 	Server   string `json:"server"`
 	Method   string `json:"method"`
 	Path     string `json:"path"`

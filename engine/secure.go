@@ -35,6 +35,14 @@ func (c *conn) recvTLS(p []byte) (int, netio.IO) {
 	return n, io
 }
 
+// heedBacklog takes note that the kernel had no room for all that TLS has sealed. TLS may have accepted everything it was
+// given all the same, and the next event is then the only thing that sends the rest.
+func (c *conn) heedBacklog() {
+	if c.tls.Backlog() > 0 {
+		c.clear(canWrite)
+	}
+}
+
 // flushTLS sends ciphertext that waits. It reports false when the connection turned out to be broken.
 func (c *conn) flushTLS() bool {
 	switch io := c.tls.Flush(); io {
@@ -64,6 +72,7 @@ func (s *session) shakeHands() bool {
 	done, io, err := s.tls.Handshake()
 	if !done {
 		if err == nil && io == netio.Again {
+			s.heedBacklog()
 			return false
 		}
 		s.fe.cells.HandshakeFailures[s.proto]++
@@ -150,6 +159,7 @@ func (c *backConn) shakeHands() bool {
 	done, io, err := c.tls.Handshake()
 	if !done {
 		if err == nil && io == netio.Again {
+			c.heedBacklog()
 			return false
 		}
 		c.tls.Flush()

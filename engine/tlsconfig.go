@@ -17,7 +17,7 @@ func (e *Engine) serverTLS(b *config.Bind) (*tlsio.ServerConfig, error) {
 	t := b.TLS
 	o := &tlsio.ServerOptions{
 		MinVersion: t.MinVersion, ALPN: b.ALPN, ClientCAFile: t.ClientCAFile, ClientCAPEM: t.ClientCAPEM,
-		Tickets: e.tickets, TicketFile: t.TicketFile, TicketKeys: t.TicketSecret,
+		Tickets: e.tickets, TicketKeys: t.TicketKeys,
 	}
 	switch t.ClientAuth {
 	case config.ClientAuthRequest:

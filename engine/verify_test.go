@@ -137,8 +137,10 @@ func (c *backConn) verify() error {
 		return fmt.Errorf("a connection to %s: idle by its gauge (%v), by the pool (%v)", c.srv.cfg.Name, idle, c.node.Idle())
 	case idle && !c.isIdle():
 		return fmt.Errorf("a connection to %s is in the pool and carries an exchange", c.srv.cfg.Name)
-	case idle && (c.in.Held() > 0 || c.out.Held() > 0):
+	case idle && c.h2 == nil && (c.in.Held() > 0 || c.out.Held() > 0):
 		return fmt.Errorf("an idle connection to %s holds memory", c.srv.cfg.Name)
+	case idle && (c.in.Held() > 0 && c.in.Len() == 0 || c.out.Held() > 0 && c.out.Len() == 0): // h2 may be in the middle of a frame
+		return fmt.Errorf("an idle h2 connection to %s holds memory for nothing", c.srv.cfg.Name)
 	case (c.stage < backOpen) != (c.gauge == gaugeConnecting) && c.owner == nil:
 		return fmt.Errorf("a connection to %s: stage %d and gauge %d", c.srv.cfg.Name, c.stage, c.gauge)
 	case c.h1.x != nil && c.h1.x.back != backStream((*h1Back)(c)):

@@ -1,0 +1,100 @@
+package engine
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	crand "crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// hop makes requests pass the proxy twice: what clients ask web for goes to a backend whose only server is another frontend
+// of the same process, and from there to api. Clients and servers of the simulated world speak h1 in the clear; the hop
+// speaks TLS, h2, or both, with a client and a server that are known to be right about nothing but each other.
+//
+//	patrons ──h1──► web ──► hop ──(TLS, h2)──► inner ──► api ──h1──► servants
+func hop(t testing.TB, secure, h2 bool, keys string) string {
+	bind, server := "", keys
+	more := "[timeouts.inner]\nhttp-keep-alive = \"10m\"\nserver = \"1m\"\nclient = \"1m\"\n"
+	if secure {
+		cert, key := siteFiles(t)
+		more += fmt.Sprintf("[tls.site]\ncertificates = [{ cert = %q, key = %q }]\n", cert, key)
+		bind = `, tls = "site", alpn = ["h2", "http/1.1"]`
+		server += fmt.Sprintf("tls = { enabled = true, sni = \"a.example\", ca = %q }\n", cert)
+	}
+	switch {
+	case h2 && secure:
+		server += "h2 = true\n"
+	case h2:
+		server += "h2 = \"h2c\"\n"
+	}
+	return more +
+		"[frontend.inner]\nbind = [{ address = \"192.0.2.1:443\"" + bind + " }]\nbackend = \"api\"\ntimeouts = \"inner\"\n" +
+		"[backend.hop]\ntimeouts = \"inner\"\n" + server + "servers = [{ name = \"inner\", address = \"192.0.2.1:443\" }]\n"
+}
+
+// siteFiles makes a certificate for a.example that vouches for itself.
+func siteFiles(t testing.TB) (cert, key string) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"a.example", "example.com"}, IPAddresses: []net.IP{net.IPv4(192, 0, 2, 1)},
+		IsCA: true, BasicConstraintsValid: true, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
+	der, err := x509.CreateCertificate(crand.Reader, c, c, &k.PublicKey, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name, kind string, b []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	return write("site.pem", "CERTIFICATE", der), write("site.key", "PRIVATE KEY", pkcs8)
+}
+
+// hoppedWorld is a world in which every request passes the hop and must still get exactly what its server did with it.
+func hoppedWorld(t *testing.T, seed uint64, secure, h2 bool) {
+	rnd := rand.New(rand.NewPCG(seed, 6))
+	c := &terms{limits: allOff, backend: "max-errors = 0\nreuse = \"always\"\n", servers: []string{""}}
+	c.hop = hop(t, secure, h2, fmt.Sprintf("reuse = %q\n", pick(rnd, "never", "safe", "aggressive", "always")))
+	c.server = "1m"
+	r := newRig(t, seed, 1+rnd.IntN(2), c.text())
+	scatter(r.net, rnd)
+	town := newTown(r)
+	town.populate(1, 2+rnd.IntN(10), kindsGood)
+	town.idleMax = 0
+	for _, p := range town.patrons {
+		p.slow = rnd.IntN(2) == 0
+	}
+	r.must("all patrons have left", 5*time.Minute, town.gone)
+	r.finish()
+	town.settle(strict{})
+}
+
+// TestHoppedWorlds: the calm worlds once more, over the other transports and protocols.
+func TestHoppedWorlds(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		for _, secure := range []bool{false, true} {
+			t.Run(fmt.Sprintf("h2=%v/tls=%v", h2, secure), func(t *testing.T) {
+				seeds(t, 40, func(t *testing.T, seed uint64) { hoppedWorld(t, seed, secure, h2) })
+			})
+		}
+	}
+}
