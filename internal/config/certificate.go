@@ -3,8 +3,11 @@ package config
 import (
 	"bytes"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/x509"
-	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -97,8 +100,8 @@ func (l *loader) authorities(v *value) (name string, pemBytes []byte) {
 }
 
 // certificate checks what the two files of a certificate say, and that they belong together. What could not be read was
-// reported before.
-func (l *loader) certificate(tab *table, c *Certificate) {
+// reported before. It returns the chain unless something is wrong with it.
+func (l *loader) certificate(tab *table, c *Certificate) []*x509.Certificate {
 	var chain []*x509.Certificate
 	var private crypto.Signer
 	var err error
@@ -112,17 +115,56 @@ func (l *loader) certificate(tab *table, c *Certificate) {
 			l.errorf(tab.get("key").val.at, "key: %s: %v", c.KeyFile, err)
 		}
 	}
-	if chain == nil || private == nil {
-		return
+	if chain == nil || !l.presentable(tab.get("cert").val.at, c.CertFile, chain) {
+		return nil
+	}
+	if private == nil {
+		return chain
 	}
 	leaf := chain[0]
 	public, ok := private.Public().(interface{ Equal(crypto.PublicKey) bool })
 	if !ok || !public.Equal(leaf.PublicKey) {
 		l.errorf(tab.get("key").val.at, "key: %s does not belong to the certificate in %s", c.KeyFile, c.CertFile)
-		return
+		return chain
 	}
 	c.Names, c.NotAfter = leafNames(leaf), leaf.NotAfter
 	l.validity(tab.get("cert").val.at, c.CertFile, leaf)
+	return chain
+}
+
+// What a peer, or crypto/tls here, would not take.
+const (
+	chainBytesMax = 64 << 10
+	rsaBitsMax    = 8192
+)
+
+// presentable reports whether a handshake can be made with a chain.
+func (l *loader) presentable(at span, file string, chain []*x509.Certificate) bool {
+	size := 0
+	for _, c := range chain {
+		size += len(c.Raw)
+	}
+	if size > chainBytesMax {
+		l.errorf(at, "cert: the chain in %s has %d bytes, more than %d are not sent", file, size, chainBytesMax)
+		return false
+	}
+	switch k := chain[0].PublicKey.(type) {
+	case *rsa.PublicKey:
+		if k.N.BitLen() > rsaBitsMax {
+			l.errorf(at, "cert: %s has an RSA key of %d bits, %d are the most", file, k.N.BitLen(), rsaBitsMax)
+			return false
+		}
+	case *ecdsa.PublicKey:
+		if k.Curve == elliptic.P224() {
+			l.errorf(at, "cert: %s has a key on the curve P-224, which TLS has no signatures for", file)
+			return false
+		}
+	case ed25519.PublicKey:
+	default:
+		l.errorf(at, "cert: %s has a key of a kind that TLS here cannot sign with (%v)", file, chain[0].PublicKeyAlgorithm)
+		return false
+	}
+	return true
 }
 
 // validity warns: clients decide what they accept, and an expired certificate must not keep a reload from mending the rest.
@@ -200,14 +242,4 @@ func parseKey(b []byte) (crypto.Signer, error) {
 		return nil, fmt.Errorf("a private key of type %T cannot sign", k)
 	}
 	return nil, errors.New("holds no PEM private key")
-}
-
-// goodOCSP reports whether b is an OCSPResponse with the status successful (RFC 6960 section 4.2.1).
-func goodOCSP(b []byte) bool {
-	var rsp struct {
-		Status asn1.Enumerated
-		Bytes  asn1.RawValue `asn1:"explicit,tag:0,optional"`
-	}
-	rest, err := asn1.Unmarshal(b, &rsp)
-	return err == nil && len(rest) == 0 && rsp.Status == 0 && len(rsp.Bytes.FullBytes) > 0
 }

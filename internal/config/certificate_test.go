@@ -112,7 +112,7 @@ func TestCertificatesAreReadAndChecked(t *testing.T) {
 		{"missing", ``, `needs the key "certificates"`, Error},
 		{"keyless", `certificates = [{ cert = "site.pem" }]`, `certificates needs the key "key"`, Error},
 		{"ocsp", `certificates = [{ cert = "site.pem", key = "site.key", ocsp = "ocsp.der" }]`, "not a successful OCSP response", Error},
-		{"ticket", "certificates = [{ cert = \"site.pem\", key = \"site.key\" }]\nticket-keys = \"short\"", "holds 31 bytes", Error},
+		{"ticket", "certificates = [{ cert = \"site.pem\", key = \"site.key\" }]\nticket-keys = \"short\"", "a raw key has 32 to 1024 bytes, here are 31", Error},
 		{"tickets", "certificates = [{ cert = \"site.pem\", key = \"site.key\" }]\nticket-keys = \"long\"", "", ""},
 		{"clients", "certificates = [{ cert = \"site.pem\", key = \"site.key\" }]\nclient-auth = \"request\"\nclient-ca = \"ca.pem\"", "", ""},
 		{"leaf as ca", "certificates = [{ cert = \"site.pem\", key = \"site.key\" }]\nclient-auth = \"request\"\nclient-ca = \"site.pem\"", "is no authority", Warning},

@@ -82,7 +82,7 @@ type TLS struct {
 	ClientCAFile string
 	ClientCAPEM  []byte // the file's content; nil when there is none
 	TicketFile   string
-	TicketSecret []byte // the file's content; nil: keys are kept and rotated in memory
+	TicketKeys   [][]byte // the secrets in the file, newest first; nil: keys are kept and rotated in memory
 }
 
 // The TLS protocol versions, as on the wire and in crypto/tls.

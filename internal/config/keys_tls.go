@@ -20,7 +20,7 @@ var tlsKeys = []key[TLS]{
 	{name: "client-ca", kind: "string", allowed: `a PEM file; "" none`, set: func(l *loader, t *TLS, v *value) {
 		t.ClientCAFile, t.ClientCAPEM = l.authorities(v)
 	}, get: func(t *TLS) string { return quote(t.ClientCAFile) }},
-	{name: "ticket-keys", kind: "string", allowed: `a file of 32 bytes or more; "" kept in memory`, secret: true,
+	{name: "ticket-keys", kind: "string", allowed: `a file of secrets, one a line; "" kept in memory`, secret: true,
 		set: setTicketKeys, get: func(t *TLS) string { return quote(t.TicketFile) }},
 }
 
@@ -39,7 +39,7 @@ func setCertificates(l *loader, t *TLS, v *value) {
 	for _, tab := range l.tables(v, `{ cert = "site.pem", key = "site.key" }`) {
 		var c Certificate
 		read(l, "certificates", certificateKeys, tab, &c)
-		l.certificate(tab, &c)
+		l.staple(tab, &c, l.certificate(tab, &c))
 		t.Certificates = append(t.Certificates, c)
 	}
 	if v.kind == kindArray && len(v.list) == 0 {
@@ -52,21 +52,18 @@ func setOCSP(l *loader, c *Certificate, v *value) {
 		return
 	}
 	c.OCSP = l.file(v, &c.OCSPFile)
-	if c.OCSP != nil && !goodOCSP(c.OCSP) {
-		l.badValue(v, "", "%s is not a successful OCSP response in DER", c.OCSPFile)
-	}
 }
-
-// ticketSecretMin is what a key derivation needs at least: 256 bits.
-const ticketSecretMin = 32
 
 func setTicketKeys(l *loader, t *TLS, v *value) {
 	if s, ok := l.text(v); !ok || s == "" {
 		return
 	}
-	t.TicketSecret = l.file(v, &t.TicketFile)
-	if t.TicketSecret != nil && len(t.TicketSecret) < ticketSecretMin {
-		l.badValue(v, "head -c 64 /dev/urandom makes one", "%s holds %d bytes, at least %d are needed",
-			t.TicketFile, len(t.TicketSecret), ticketSecretMin)
+	b := l.file(v, &t.TicketFile)
+	if b == nil {
+		return
+	}
+	var err error
+	if t.TicketKeys, err = parseTicketKeys(b); err != nil {
+		l.badValue(v, "openssl rand -base64 48 makes a line of it", "%s: %v", t.TicketFile, err)
 	}
 }

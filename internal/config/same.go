@@ -89,7 +89,7 @@ func (t *TLS) contents() (out []KeyValue) {
 	for i := range t.Certificates {
 		out = append(out, t.Certificates[i].content(t.Certificates[i].CertFile))
 	}
-	return append(out, content("client-ca", t.ClientCAPEM), content("ticket-keys", t.TicketSecret))
+	return append(out, content("client-ca", t.ClientCAPEM), content("ticket-keys", t.TicketKeys...))
 }
 
 func (f *Frontend) flat() []KeyValue {

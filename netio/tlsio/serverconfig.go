@@ -30,10 +30,10 @@ type ServerOptions struct {
 	ClientCAPEM  []byte
 
 	// Tickets is where the keys of session tickets live from one configuration to the next; nil: no tickets. With
-	// TicketFile (its content in TicketKeys, if it was read before) the keys come from there instead.
+	// TicketKeys, secrets that other machines have too, the keys are made of those instead: of the first for new tickets,
+	// of all of them to open old ones.
 	Tickets    *TicketStore
-	TicketFile string
-	TicketKeys []byte
+	TicketKeys [][]byte
 
 	// ClassicOnly leaves the hybrid post-quantum key exchange out. Clients that offer it cost more (BenchmarkKeyExchange).
 	ClassicOnly bool
@@ -55,7 +55,7 @@ type ServerConfig struct {
 	tcp    *serverSide
 }
 
-// NewServerConfig loads certificates, CAs and ticket keys. err is everything that is wrong, joined, each with the name of
+// NewServerConfig loads certificates and CAs. err is everything that is wrong, joined, each with the name of
 // its file; warnings are what an operator should know although it works.
 func NewServerConfig(o *ServerOptions) (cfg *ServerConfig, warnings []string, err error) {
 	s := &ServerConfig{opts: o, now: o.Now}
@@ -72,7 +72,12 @@ func NewServerConfig(o *ServerOptions) (cfg *ServerConfig, warnings []string, er
 		}
 	}
 	s.loadPolicy(l)
-	s.loadTickets(l)
+	switch {
+	case len(o.TicketKeys) > 0:
+		s.keys = &fixedKeys{secrets: o.TicketKeys}
+	case o.Tickets != nil:
+		s.keys = o.Tickets
+	}
 	if len(l.errs) > 0 {
 		return nil, l.warnings, errors.Join(l.errs...)
 	}
@@ -94,26 +99,6 @@ func (s *ServerConfig) loadPolicy(l *loader) {
 		l.errorf("clients need a certificate, but there is no CA to verify it with")
 	}
 	s.policy = sha256.Sum256(append([]byte{byte(o.ClientAuth)}, ca[:]...))
-}
-
-func (s *ServerConfig) loadTickets(l *loader) {
-	o := s.opts
-	if o.TicketFile == "" && o.TicketKeys == nil {
-		if o.Tickets != nil {
-			s.keys = o.Tickets
-		}
-		return
-	}
-	b, ok := l.content(o.TicketFile, o.TicketKeys)
-	if !ok {
-		return
-	}
-	keys, err := ParseTicketKeys(b)
-	if err != nil {
-		l.errorf("%s: %w", o.TicketFile, err)
-		return
-	}
-	s.keys = &fixedKeys{secrets: keys}
 }
 
 // serverSide is a ServerConfig made ready for one transport: a crypto/tls configuration for each certificate, and the

@@ -60,8 +60,7 @@ func TestServerConfigProblems(t *testing.T) {
 		{"all at once", func(o *ServerOptions) {
 			o.Certificates = []CertSource{missing, mixed, good}
 			o.ClientAuth = ClientAuthRequire
-			o.TicketFile, o.TicketKeys = "tickets", []byte("short")
-		}, []string{"/nonexistent/cert.pem", "/nonexistent/key.pem", "key.pem: the key", "there is no CA", "tickets: line 1"}, ""},
+		}, []string{"/nonexistent/cert.pem", "/nonexistent/key.pem", "key.pem: the key", "there is no CA"}, ""},
 		{"a CA file that is none", func(o *ServerOptions) {
 			o.ClientAuth, o.ClientCAFile, o.ClientCAPEM = ClientAuthRequest, "ca.pem", []byte("x")
 		}, []string{"ca.pem: there is no PEM block"}, ""},
@@ -112,20 +111,17 @@ func TestServerConfigReadsFiles(t *testing.T) {
 	ca := newAuthority(t, "test CA")
 	dir := t.TempDir()
 	src := ca.issue(t, "p256", nil, "a.example")
-	for name, b := range map[string][]byte{"c.pem": src.CertPEM, "k.pem": src.KeyPEM, "ca.pem": ca.pem(), "tickets": []byte(strings.Repeat("ab", 48))} {
+	for name, b := range map[string][]byte{"c.pem": src.CertPEM, "k.pem": src.KeyPEM, "ca.pem": ca.pem()} {
 		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	cfg, warnings, err := NewServerConfig(&ServerOptions{
+	_, warnings, err := NewServerConfig(&ServerOptions{
 		Certificates: []CertSource{{CertFile: filepath.Join(dir, "c.pem"), KeyFile: filepath.Join(dir, "k.pem")}},
-		ClientAuth:   ClientAuthRequire, ClientCAFile: filepath.Join(dir, "ca.pem"), TicketFile: filepath.Join(dir, "tickets"),
+		ClientAuth:   ClientAuthRequire, ClientCAFile: filepath.Join(dir, "ca.pem"),
 	})
 	if err != nil || len(warnings) != 0 {
 		t.Fatal(err, warnings)
-	}
-	if _, secrets := cfg.keys.current(time.Now()); len(secrets) != 1 || len(secrets[0]) != 48 {
-		t.Errorf("ticket secrets: %d", len(secrets))
 	}
 }
 

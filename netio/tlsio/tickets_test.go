@@ -210,10 +210,9 @@ func TestTicketKeyFileIsSharedByMachines(t *testing.T) {
 	bothVersions(t, func(t *testing.T, version uint16) {
 		ca := newAuthority(t, "test CA")
 		a, b := ca.issue(t, "p256", nil, "a.example"), ca.issue(t, "p256", nil, "b.example")
-		line := func(c byte) []byte { return append(bytes.Repeat([]byte{c}, 64), '\n') } // base64 of 48 bytes
+		line := func(c byte) []byte { return bytes.Repeat([]byte{c}, 48) }
 		machine := func(keys ...[]byte) *ServerConfig {
-			return serverConfig(t, &ServerOptions{Certificates: []CertSource{a, b}, Tickets: NewTicketStore(),
-				TicketFile: "keys", TicketKeys: bytes.Join(keys, nil)})
+			return serverConfig(t, &ServerOptions{Certificates: []CertSource{a, b}, Tickets: NewTicketStore(), TicketKeys: keys})
 		}
 		for _, c := range []struct {
 			why           string

@@ -1,4 +1,4 @@
-package tlsio
+package config
 
 import (
 	"bytes"
@@ -17,14 +17,14 @@ const (
 	ticketLinesMax     = 16 // a ticket of unknown origin is tried with every one
 )
 
-// ParseTicketKeys reads the content of a ticket-keys file. It is text: each line one secret of 48 to 80 random bytes in
+// parseTicketKeys reads the content of a ticket-keys file. It is text: each line one secret of 48 to 80 random bytes in
 // base64 or hex, newest first. The first line makes new tickets, all lines open them. Empty lines and lines that begin
 // with # mean nothing. To rotate, put a new line on top on every machine, drop the last and reload:
 //
 //	openssl rand -base64 48
 //
 // A file that is not text is one secret of 32 to 1024 raw bytes.
-func ParseTicketKeys(b []byte) ([][]byte, error) {
+func parseTicketKeys(b []byte) ([][]byte, error) {
 	if !isText(b) {
 		if len(b) < ticketRawBytesMin || len(b) > ticketRawBytesMax {
 			return nil, fmt.Errorf("a raw key has %d to %d bytes, here are %d", ticketRawBytesMin, ticketRawBytesMax, len(b))

@@ -1,4 +1,4 @@
-package tlsio
+package config
 
 import (
 	"bytes"
@@ -37,7 +37,7 @@ func TestParseTicketKeys(t *testing.T) {
 		{"raw and too short", "\x00\x01", nil, "a raw key has 32 to 1024 bytes, here are 2"},
 		{"raw and too long", strings.Repeat("\x00", 1025), nil, "a raw key has 32 to 1024 bytes, here are 1025"},
 	} {
-		got, err := ParseTicketKeys([]byte(c.in))
+		got, err := parseTicketKeys([]byte(c.in))
 		if c.err != "" {
 			if err == nil || !strings.Contains(err.Error(), c.err) {
 				t.Errorf("%s: error %v, want %q", c.name, err, c.err)
@@ -58,7 +58,7 @@ func TestParseTicketKeys(t *testing.T) {
 	for i := range ticketLinesMax + 1 {
 		many.WriteString(hx(bytes.Repeat([]byte{byte(i)}, 48)) + "\n")
 	}
-	if _, err := ParseTicketKeys([]byte(many.String())); err == nil || !strings.Contains(err.Error(), "line 17: more than 16") {
+	if _, err := parseTicketKeys([]byte(many.String())); err == nil || !strings.Contains(err.Error(), "line 17: more than 16") {
 		t.Errorf("17 keys: %v", err)
 	}
 }
@@ -69,7 +69,7 @@ func FuzzTicketKeys(f *testing.F) {
 	f.Add([]byte("# c\r\n\r\n" + strings.Repeat("/+A9", 20) + "\t\n"))
 	f.Add(bytes.Repeat([]byte{0xff}, 48))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		keys, err := ParseTicketKeys(b)
+		keys, err := parseTicketKeys(b)
 		if err != nil {
 			return
 		}
@@ -90,7 +90,7 @@ func FuzzTicketKeys(f *testing.F) {
 			again = hex.AppendEncode(again, k)
 			again = append(again, '\n')
 		}
-		same, err := ParseTicketKeys(again)
+		same, err := parseTicketKeys(again)
 		if err != nil || len(same) != len(keys) {
 			t.Fatalf("written again: %d keys, %v", len(same), err)
 		}
