@@ -82,41 +82,16 @@ func (x *exchange) dialStep(s step) {
 }
 
 // takeDial takes a token for a new connection, or waits for one. When none is free an idle connection gives way: one of
-// this worker's at once, else another worker is asked for one of its own.
+// this worker's at once, else another worker is asked for its own.
 func (x *exchange) takeDial(c *limit.Count, q *queue) {
-	if most := c.Max(); most > 0 && c.Current() >= most && !x.way.backend.giveWay() {
-		x.way.backend.askToGiveWay()
-	}
-	x.join(q)
-}
-
-// giveWay closes this worker's longest unused connection to the backend, if there is one.
-func (be *backend) giveWay() bool {
-	for _, srv := range be.servers {
-		if c, ok := srv.shard.Evict(); ok {
-			c.end(stats.CauseEvicted, false)
-			return true
-		}
-	}
-	return false
-}
-
-// giveWayNote asks a worker to close an idle connection to a backend, because another needs a new one.
-type giveWayNote struct{ backend string }
-
-func (n *giveWayNote) deliver(w *worker) {
-	if be := w.view.backend(n.backend); be != nil {
+	be := x.way.backend
+	if most := c.Max(); most > 0 && c.Current() >= most {
 		be.giveWay()
 	}
-}
-
-// askToGiveWay asks one other worker that has idle connections.
-func (be *backend) askToGiveWay() {
-	for _, srv := range be.servers {
-		if worker, ok := srv.shared.pool.Richest(be.w.id, 0); ok {
-			be.w.post(worker, &giveWayNote{backend: be.cfg.Name})
-			return
-		}
+	x.join(q)
+	// Only who stands in the queue already can be sure of being seen by a worker that puts a connection to rest right now.
+	if x.way.queue == q && !be.makeWay() {
+		be.askToMakeWay()
 	}
 }
 

@@ -30,10 +30,11 @@ type rig struct {
 	e     *Engine
 	ws    []*worker
 	turns int
-	lines []logLine // the access log, in order
-	every int       // turns between two verifications; 0: none
-	files int       // descriptors that belong to listeners
-	exact bool      // no limit has been lowered: no count may be above its maximum
+	lines []logLine           // the access log, in order
+	every int                 // turns between two verifications; 0: none
+	files int                 // descriptors that belong to listeners
+	waits map[string]idleWait // what waits beside what would serve it
+	exact bool                // no limit has been lowered: no count may be above its maximum
 }
 
 // The addresses of every simulated world.

@@ -175,7 +175,11 @@ func (srv *server) idle(c *backConn) {
 		c.end(cause, false)
 		return
 	}
-	if x := srv.waiterFor(c); x != nil && c.free() {
+	x := srv.waiterFor(c)
+	if srv.passOn(c, x) {
+		return
+	}
+	if x != nil && c.free() {
 		srv.unawait(x)
 		c.carry(x)
 		return

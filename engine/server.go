@@ -146,6 +146,7 @@ func (srv *server) put(c *backConn) {
 	c.count(c.idleGauge())
 	c.arm(mono.Never)
 	c.rest()
+	srv.be.makeWay() // only now is it shown as idle: see giveway.go
 }
 
 // makeRoom closes the longest unused idle connection of a key when this worker keeps as many of that key as it has needed at

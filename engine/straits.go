@@ -80,6 +80,7 @@ func (w *worker) tick() {
 		for _, srv := range be.servers {
 			srv.tick()
 		}
+		be.makeWay() // a limit lowered since needs more connections closed than one for each who waits
 	}
 	w.tickH3()
 	w.bufs.Trim()

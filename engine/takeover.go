@@ -98,27 +98,21 @@ func (c *backConn) surrender() *given {
 
 // deliver runs on the taker.
 func (a *takeoverAnswer) deliver(w *worker) {
-	var srv *server
-	if be := w.view.backend(a.ask.backend); be != nil {
-		srv = be.server(a.ask.server)
-	}
 	x := w.exchanges.get(a.ask.x)
 	if x != nil && (!x.way.awaiting || x.place != placeWaiting) {
 		x = nil // it was served meanwhile
 	}
-	taker := x
-	if x != nil && x.way.server != srv {
-		taker = nil // a reload has come between: its server is one of before, which it still waits for
-	}
-	switch {
-	case a.given == nil:
-	case srv != nil && a.given.addr == srv.addr && a.given.shared == srv.shared.pool:
-		srv.adopt(a.given, taker)
-		if taker != nil {
+	if a.given != nil {
+		srv := w.takerOf(a.ask.backend, a.ask.server, a.given)
+		switch {
+		case srv == nil:
+			a.given.discard(w)
+		case x != nil && x.way.server == srv:
+			srv.adopt(a.given, x)
 			return
+		default: // nobody, or a reload has come between: its server is one of before, which it still waits for
+			srv.adopt(a.given, nil)
 		}
-	default: // this worker has the server no more, or at another address
-		a.given.discard(w)
 	}
 	if x != nil && !x.way.dialing { // it may have got tired of waiting
 		x.arm(0)
@@ -126,8 +120,35 @@ func (a *takeoverAnswer) deliver(w *worker) {
 	}
 }
 
-// adopt makes a given connection this worker's.
+// takerOf is this worker's copy of the server that a connection is to; nil: it has the server no more, or at another address.
+func (w *worker) takerOf(backend, name string, g *given) *server {
+	be := w.view.backend(backend)
+	if be == nil {
+		return nil
+	}
+	if srv := be.server(name); srv != nil && g.addr == srv.addr && g.shared == srv.shared.pool {
+		return srv
+	}
+	return nil
+}
+
+// adopt makes a given connection this worker's, for x if that is not nil.
 func (srv *server) adopt(g *given, x *exchange) {
+	c := srv.receive(g)
+	switch {
+	case c == nil && x != nil:
+		x.dialStep(stepDialRate)
+	case c == nil:
+	case x != nil:
+		srv.unawait(x)
+		c.carry(x)
+	default:
+		srv.idle(c)
+	}
+}
+
+// receive makes a given connection this worker's. nil: the kernel would not watch it, and it is closed.
+func (srv *server) receive(g *given) *backConn {
 	c := srv.w.backRecord()
 	c.srv, c.openedAt, c.tokens, c.epoch, c.stage, c.rested = srv, g.openedAt, g.tokens, srv.epoch, backOpen, true
 	c.node.Inherit(c, &g.node)
@@ -137,10 +158,7 @@ func (srv *server) adopt(g *given, x *exchange) {
 		if g.tls != nil {
 			g.tls.Close()
 		}
-		if x != nil {
-			x.dialStep(stepDialRate)
-		}
-		return
+		return nil
 	}
 	if g.tls != nil {
 		c.tls = g.tls
@@ -150,12 +168,7 @@ func (srv *server) adopt(g *given, x *exchange) {
 	srv.cells.TakenOver++
 	c.h1.begin()
 	c.count(c.idleGauge())
-	if x != nil {
-		srv.unawait(x)
-		c.carry(x)
-		return
-	}
-	srv.idle(c)
+	return c
 }
 
 // discard closes a connection whose server this worker no longer has.

@@ -29,6 +29,7 @@ func (r *rig) verify() {
 	if r.exact {
 		r.verifyLimits()
 	}
+	r.verifyWaits()
 	for c, n := range held {
 		if c.Current() < n {
 			panic(fmt.Sprintf("seed %d, turn %d: %d tokens are held, the table knows of %d", r.seed, r.turns, n, c.Current()))

@@ -82,11 +82,8 @@ func (s *Shard[C]) Give(key Key, need Need, now mono.Time) (c C, ok bool) {
 	if n == nil {
 		return c, false
 	}
-	if n.open { // it stays counted in Shared while it is between the workers
-		n.open = false
-		s.open--
-	}
 	s.take(n)
+	s.Leave(n)
 	return n.value, true
 }
 

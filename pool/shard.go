@@ -82,6 +82,18 @@ func (s *Shard[C]) Adopt(n *Node[C]) {
 	s.purge.use(s.Used())
 }
 
+// Leave ends this shard's knowledge of a connection in use that goes to another worker. It stays counted in Shared while it
+// is between the workers.
+func (s *Shard[C]) Leave(n *Node[C]) {
+	if n.in != inUse {
+		panic("pool: idle connection leaves without being taken")
+	}
+	if n.open {
+		n.open = false
+		s.open--
+	}
+}
+
 // Private makes a connection in use the private one of owner: it will never be idle for others.
 func (s *Shard[C]) Private(n *Node[C], owner uint64) {
 	if n.in != inUse {

@@ -83,6 +83,17 @@ func (q *Queue) Line(worker int) *Line { return &q.lines[worker] }
 // Waiting is the number of waiters over all workers.
 func (q *Queue) Waiting() int { return int(q.waiting.Load()) }
 
+// Oldest says which worker has the oldest waiter and when that one came, in the terms of Waiter.Since. ok is false when
+// nobody waits. Another worker's waiter may be granted a token, or leave, while the answer is given.
+func (q *Queue) Oldest() (worker int, since uint64, ok bool) {
+	if q.waiting.Load() == 0 {
+		return 0, 0, false
+	}
+	s := shown{value: ^uint64(0)}
+	q.oldest(&s)
+	return s.worker, s.value >> ticketShift, s.value != ^uint64(0)
+}
+
 // Add lets the queue's waiters have tokens of c. A count can stand in two queues. It is for the control plane.
 func (q *Queue) Add(c *Count) {
 	q.table.mu.Lock()
@@ -214,7 +225,7 @@ func (q *Queue) oldest(best *shown) {
 			// hidden before places: a waiter moves from one to the other, and must not be missed in between.
 			step()
 			if h := l.hidden.Load(); h != 0 && h < best.value {
-				*best = shown{value: h}
+				*best = shown{value: h, worker: worker}
 			}
 			step() // one for all places: more would only multiply the schedules
 			for j := range l.places {
