@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -31,6 +32,7 @@ type Options struct {
 	Version   string
 	Inherited Inherited                       // listening sockets of the process before this one
 	QUIC      map[netip.AddrPort]*QUICSockets // UDP sockets of the process before this one; what is used is taken out
+	Lives     []*os.File                      // of the processes whose UDP sockets are among QUIC: pipes that end with them
 	Files     int                             // descriptors that the process may have (RLIMIT_NOFILE); 0: not known, not divided
 	Memory    int64                           // bytes that the process should stay below; 0: not known
 	// Kernel makes the kernel of worker i; nil: netio.NewLinux.
@@ -54,20 +56,21 @@ type Engine struct {
 	h3Secret *h3.Secret // nil: HTTP/3 was never spoken
 	h3Ready  bool       // the process has been prepared for it
 
-	mu             sync.Mutex // everything below; never taken by a worker
-	cfg            *config.Config
-	generation     uint64
-	reloaded       time.Time
-	reloads        uint64
-	refused        uint64
-	plan           *plan
-	inherited      Inherited
-	inheritedQUIC  map[netip.AddrPort]*QUICSockets
-	hasPredecessor bool // a process before this one still reads UDP sockets that we have
-	cells          []*stats.Cells
-	live           map[string]*config.Limits        // profiles changed since the last reload
-	queues         map[*limit.Attachment]axisQueues // of the places that there are, and of those where something is left
-	state          atomic.Int32                     // engineState
+	mu                sync.Mutex // everything below; never taken by a worker
+	cfg               *config.Config
+	generation        uint64
+	reloaded          time.Time
+	reloads           uint64
+	refused           uint64
+	plan              *plan
+	inherited         Inherited
+	inheritedQUIC     map[netip.AddrPort]*QUICSockets
+	predecessorsEnded bool                            // the processes before this one, whose UDP sockets we may have
+	endpoints         map[netip.AddrPort]*h3.Endpoint // those of the plan, and those not wanted any more that have clients
+	cells             []*stats.Cells
+	live              map[string]*config.Limits        // profiles changed since the last reload
+	queues            map[*limit.Attachment]axisQueues // of the places that there are, and of those where something is left
+	state             atomic.Int32                     // engineState
 }
 
 // engineState is how far the process has come.
@@ -89,7 +92,7 @@ var ErrDraining = errors.New("draining: the configuration cannot change any more
 // left behind.
 func Start(cfg *config.Config, o Options) (*Engine, error) {
 	n := workersOf(cfg)
-	e := &Engine{log: o.Log, version: o.Version, started: time.Now(), files: o.Files, memory: o.Memory, tickets: tlsio.NewTicketStore(), inherited: o.Inherited, inheritedQUIC: o.QUIC}
+	e := &Engine{log: o.Log, version: o.Version, started: time.Now(), files: o.Files, memory: o.Memory, tickets: tlsio.NewTicketStore(), inherited: o.Inherited, inheritedQUIC: o.QUIC, endpoints: map[netip.AddrPort]*h3.Endpoint{}}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -131,6 +134,9 @@ func Start(cfg *config.Config, o Options) (*Engine, error) {
 	e.checks = startChecker(e)
 	e.checks.follow(p)
 	e.state.Store(int32(stateReady))
+	if len(o.Lives) > 0 {
+		go e.awaitPredecessors(o.Lives)
+	}
 	return e, nil
 }
 
@@ -271,7 +277,7 @@ func (e *Engine) Drain(ctx context.Context) error {
 	for {
 		var left atomic.Int64
 		e.onWorkers(func(w *worker) { left.Add(int64(w.sessionsLeft())) })
-		if left.Load() == 0 {
+		if left.Load() == 0 && e.idleH3() {
 			return nil
 		}
 		select {

@@ -21,6 +21,7 @@ type frontH3 struct {
 	first *h3Front  // the streams with an exchange, in no order
 	away  h3Away    // how much of a goodbye was said
 	idle  mono.Time // since when no stream is open
+	sent  bool      // while it settles: nothing waits to be sent
 	named []byte    // the authority last found to be covered by the certificate
 }
 
@@ -31,6 +32,7 @@ const (
 	h3Stays  h3Away = iota // exactly when new requests are welcome
 	h3Warned               // exactly when the client was told, and what was on its way is still taken
 	h3Gone                 // exactly when the client was told which requests were the last
+	h3Settles              // exactly when the last response was given away and may still be on its way
 )
 
 // h3GoodbyeWait is how long after the first GOAWAY requests are still taken: longer than a round trip of nearly everybody.
@@ -196,7 +198,7 @@ func (f *frontH3) ended() {
 	f.idle = f.s.w.now
 	switch {
 	case f.away == h3Gone:
-		f.close()
+		f.settle()
 	case f.away == h3Stays && (f.s.w.draining || f.s.fe.retired):
 		f.goAway()
 	case f.away == h3Stays:
@@ -204,7 +206,32 @@ func (f *frontH3) ended() {
 	}
 }
 
-// close ends the connection after its last stream.
+// settle ends the connection when its client has everything: QUIC forgets what is not acknowledged when a connection is
+// closed, and the last responses would be cut. A client that goes by itself is faster.
+func (f *frontH3) settle() {
+	w := f.s.w
+	pause := f.conn.LossTime()
+	if f.conn.Queued() == 0 && w.now.Sub(f.idle) > 2*pause {
+		f.close()
+		return
+	}
+	f.away, f.sent = h3Settles, false
+	f.s.arm(w.now.Add(pause))
+}
+
+// onSettled looks what has become of the last responses. What was sent since it last looked may have been lost.
+func (f *frontH3) onSettled() {
+	w := f.s.w
+	queued := f.conn.Queued() > 0
+	if f.sent && !queued || w.now.After(deadlineAfter(f.idle, f.s.fe.cfg.Timeouts.Client)) {
+		f.close()
+		return
+	}
+	f.sent = !queued
+	f.s.arm(w.now.Add(f.conn.LossTime()))
+}
+
+// close ends the connection at once.
 func (f *frontH3) close() {
 	f.conn.Close(h3.NoError, "")
 	f.s.close(false)
@@ -239,14 +266,16 @@ func (f *frontH3) onTimeout() {
 		f.away = h3Gone
 		f.conn.GoAway()
 		if f.live == 0 {
-			f.close()
+			f.settle()
 			return
 		}
 		f.rearm()
+	case f.away == h3Settles:
+		f.onSettled()
 	case f.live == 0 && f.away == h3Stays:
 		f.away = h3Gone
 		f.conn.GoAway()
-		f.close()
+		f.settle()
 	default:
 		f.onClientTimeout()
 	}

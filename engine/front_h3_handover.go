@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"io"
 	"net/netip"
 	"os"
 	"time"
@@ -11,17 +12,18 @@ import (
 // QUICSockets is what a process hands over of an address that HTTP/3 is spoken on (see h3.Handover).
 type QUICSockets = h3.Handover
 
-// QUIC are the UDP sockets in use, by address, to be handed over. They stay open. ReclaimQUIC undoes it.
+// QUIC are the UDP sockets in use, by address, to be handed over; those of addresses among them that are no longer wanted but
+// still have clients. They stay open. ReclaimQUIC undoes it.
 func (e *Engine) QUIC() (map[netip.AddrPort]*QUICSockets, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	all := map[netip.AddrPort]*QUICSockets{}
-	for _, a := range e.plan.h3 {
-		h, err := a.endpoint.Handover()
+	for addr, endpoint := range e.endpoints {
+		h, err := endpoint.Handover()
 		if err != nil {
 			return nil, err
 		}
-		all[a.bind.Address] = h
+		all[addr] = h
 	}
 	return all, nil
 }
@@ -30,10 +32,13 @@ func (e *Engine) QUIC() (map[netip.AddrPort]*QUICSockets, error) {
 func (e *Engine) ReclaimQUIC() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, a := range e.plan.h3 {
-		if err := a.endpoint.Reclaim(); err != nil {
-			e.log.Error("h3", "address", a.bind.Address, "error", err)
+	for addr, endpoint := range e.endpoints {
+		if err := endpoint.Reclaim(); err != nil {
+			e.log.Error("h3", "address", addr, "error", err)
 		}
+	}
+	if e.predecessorsEnded {
+		e.forgetPredecessors()
 	}
 }
 
@@ -41,31 +46,49 @@ func (e *Engine) ReclaimQUIC() {
 func (e *Engine) takeQUIC(addr netip.AddrPort) *QUICSockets {
 	h := e.inheritedQUIC[addr]
 	delete(e.inheritedQUIC, addr)
-	if h != nil && !e.hasPredecessor {
-		e.hasPredecessor = true
-		go e.awaitPredecessor(os.Getppid())
-	}
 	return h
 }
 
-// predecessorLook is how often we look whether the process before this one is still there.
-const predecessorLook = 500 * time.Millisecond
-
-// awaitPredecessor closes the UDP sockets of the process before this one when it has ended. It is our parent, until it ends
-// and we get another one.
-func (e *Engine) awaitPredecessor(parent int) {
-	look := time.NewTicker(predecessorLook)
-	defer look.Stop()
-	for os.Getppid() == parent {
-		if <-look.C; engineState(e.state.Load()) == stateStopped {
-			return
-		}
+// awaitPredecessors closes the UDP sockets of the processes before this one when all of them have ended, whichever is the
+// last. lives are the pipes that end with them.
+func (e *Engine) awaitPredecessors(lives []*os.File) {
+	for _, f := range lives {
+		_, _ = io.Copy(io.Discard, f) // nothing is ever written to it
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, a := range e.plan.h3 {
-		if err := a.endpoint.Forget(); err != nil {
-			e.log.Error("h3", "address", a.bind.Address, "error", err)
+	e.predecessorsEnded = true
+	e.forgetPredecessors()
+}
+
+// forgetPredecessors: the caller holds mu.
+func (e *Engine) forgetPredecessors() {
+	for addr, endpoint := range e.endpoints {
+		if err := endpoint.Forget(); err != nil {
+			e.log.Error("h3", "address", addr, "error", err)
 		}
+	}
+}
+
+// retirePoll is how often we look whether the last client of an address that is not wanted any more has gone.
+const retirePoll = 100 * time.Millisecond
+
+// retireH3 closes an endpoint when its last client has gone, unless the address is wanted again meanwhile.
+func (e *Engine) retireH3(addr netip.AddrPort, endpoint *h3.Endpoint) {
+	poll := time.NewTicker(retirePoll)
+	defer poll.Stop()
+	for {
+		e.mu.Lock()
+		gone := e.plan.h3At(addr) != nil || e.endpoints[addr] != endpoint
+		if !gone && endpoint.Idle() {
+			delete(e.endpoints, addr)
+			endpoint.Close(h3.NoError)
+			gone = true
+		}
+		e.mu.Unlock()
+		if gone {
+			return
+		}
+		<-poll.C
 	}
 }

@@ -96,8 +96,7 @@ func (e *Engine) admitH3(places ...*limit.Attachment) (release func(), ok bool) 
 func (e *Engine) prepareH3(p *plan, pf *planFrontend, f *config.Frontend, b *config.Bind) error {
 	a := &planH3{frontend: f, bind: b, config: e.h3Config(p, pf, f, pf.tls[b.Address])}
 	p.h3 = append(p.h3, a)
-	if old := e.plan.h3At(b.Address); old != nil {
-		a.endpoint = old.endpoint
+	if a.endpoint = e.endpoints[b.Address]; a.endpoint != nil { // in use, or not wanted since some reload ago and not idle yet
 		return nil
 	}
 	if e.h3Secret == nil {
@@ -137,9 +136,11 @@ func (e *Engine) commitH3(p, old *plan) {
 	for _, a := range p.h3 {
 		if !a.opened {
 			a.endpoint.Update(a.config)
+			a.endpoint.Resume()
 			continue
 		}
 		a.opened = false
+		e.endpoints[a.bind.Address] = a.endpoint
 		e.makeRoom()
 		sinks := make([]h3.Sink, a.endpoint.Workers())
 		for i := range sinks {
@@ -154,7 +155,8 @@ func (e *Engine) commitH3(p, old *plan) {
 	}
 	for _, a := range old.h3 {
 		if p.h3At(a.bind.Address) == nil {
-			go a.endpoint.Retire()
+			a.endpoint.Drain()
+			go e.retireH3(a.bind.Address, a.endpoint)
 		}
 	}
 }
@@ -175,19 +177,32 @@ func (e *Engine) makeRoom() {
 
 // drainH3 stops taking QUIC connections.
 func (e *Engine) drainH3() {
-	if e.plan != nil {
-		for _, a := range e.plan.h3 {
-			a.endpoint.Drain()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, endpoint := range e.endpoints {
+		endpoint.Drain()
+	}
+}
+
+// idleH3 reports whether no QUIC connection is left, not even one that is no session yet.
+func (e *Engine) idleH3() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, endpoint := range e.endpoints {
+		if !endpoint.Idle() {
+			return false
 		}
 	}
+	return true
 }
 
 // stopH3 ends all QUIC connections. The workers have ended.
 func (e *Engine) stopH3() {
-	if e.plan != nil {
-		for _, a := range e.plan.h3 {
-			a.endpoint.Close(h3.NoError)
-		}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for addr, endpoint := range e.endpoints {
+		endpoint.Close(h3.NoError)
+		delete(e.endpoints, addr)
 	}
 }
 

@@ -95,6 +95,9 @@ func (f *frontH3) take(st *h3.Stream) *h3Front {
 	}
 	side.young = t
 	if f.live++; f.live == 1 {
+		if f.away == h3Settles {
+			f.away = h3Gone // one of the last requests, whose head took its time
+		}
 		f.rearm()
 	}
 	return t

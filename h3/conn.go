@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/quic-go/quic-go"
 )
@@ -187,7 +188,24 @@ func (c *Conn) fail(err *Error) {
 	}
 }
 
-// Close ends the connection and everything on it. The client sees code and detail.
+// Queued is how many bytes of responses wait to be sent for the first time.
+func (c *Conn) Queued() int64 { return c.queued.Load() }
+
+// LossTime is how long it takes until the client has what was sent to it, even if some of it has to be sent again twice
+// (RFC 9002 section 6.2). QUIC does not tell us what was acknowledged, and closing a connection forgets what was not.
+func (c *Conn) LossTime() time.Duration {
+	s := c.q.ConnectionStats()
+	probe := s.SmoothedRTT + 4*s.MeanDeviation + ackDelayMax
+	return min(max(3*probe, lossTimeMin), lossTimeMax)
+}
+
+const (
+	ackDelayMax = 25 * time.Millisecond // RFC 9000 section 18.2, the default
+	lossTimeMin = 100 * time.Millisecond
+	lossTimeMax = 3 * time.Second
+)
+
+// Close ends the connection and everything on it, also what was not acknowledged. The client sees code and detail.
 func (c *Conn) Close(code Code, detail string) {
 	go c.q.CloseWithError(quic.ApplicationErrorCode(code), detail) // waits until the connection's own goroutine has ended
 }

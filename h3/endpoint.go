@@ -11,8 +11,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/quic-go/quic-go"
 )
@@ -24,9 +26,11 @@ type Endpoint struct {
 	tls   *tls.Config
 	ports []*port
 
-	secret Secret
-	mu     sync.Mutex
-	group  *group // under mu
+	secret  Secret
+	refuses atomic.Bool // new clients are told to go elsewhere
+	mu      sync.Mutex  // guards the rest
+	group   *group
+	late    *time.Timer // ends the time in which stragglers are taken; nil: there is none
 }
 
 // port is one worker's part of an endpoint.
@@ -39,7 +43,8 @@ type port struct {
 	shaking  atomic.Int64 // connections in their handshake
 	mu       sync.Mutex
 	live     map[*Conn]struct{}
-	done     sync.WaitGroup
+	takers   sync.WaitGroup // the goroutines that accept
+	done     sync.WaitGroup // those that serve
 }
 
 // Secret is what an endpoint derives its keys from: of stateless resets, and of the tokens that prove an address. With the
@@ -67,9 +72,7 @@ func Listen(addr netip.AddrPort, workers int, cfg *Config, secret *Secret, befor
 	cfg.check()
 	// The library logs by itself where the kernel caps its buffers, which it tries to raise beyond what we ask for.
 	os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
-	var tag [2]byte
-	rand.Read(tag[:])
-	g, err := openGroup(addr, workers, binary.BigEndian.Uint16(tag[:]), before)
+	g, err := openGroup(addr, workers, newTag(before), before)
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +86,18 @@ func Listen(addr netip.AddrPort, workers int, cfg *Config, secret *Secret, befor
 		e.ports = append(e.ports, e.newPort(i, workers, conn))
 	}
 	return e, nil
+}
+
+// newTag makes the mark of this process: none that another one at the address has.
+func newTag(before *Handover) uint16 {
+	for {
+		var b [2]byte
+		rand.Read(b[:])
+		tag := binary.BigEndian.Uint16(b[:])
+		if before == nil || !slices.ContainsFunc(before.Processes, func(p places) bool { return p.Tag == tag }) {
+			return tag
+		}
+	}
 }
 
 // frontTLS is what QUIC asks first in every handshake; it hands over to the configuration that is in force then.
@@ -146,7 +161,7 @@ func (e *Endpoint) Serve(sinks []Sink) error {
 		}
 		p.listener = l
 		for range acceptors {
-			p.done.Go(p.accept)
+			p.takers.Go(p.accept)
 		}
 	}
 	return nil
@@ -183,6 +198,9 @@ func (p *port) mustProve(net.Addr) bool { return p.shaking.Load() >= int64(p.e.c
 // admit is asked for every new connection, before its handshake.
 func (p *port) admit(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
 	var release func()
+	if p.e.refuses.Load() {
+		return nil, errNotAdmitted
+	}
 	if ask := p.e.cfg.Load().Admit; ask != nil {
 		var ok bool
 		if release, ok = ask(p.worker, addrPort(info.RemoteAddr)); !ok {
@@ -218,19 +236,45 @@ func (a *admission) shaken() {
 	}
 }
 
-// Drain stops taking new connections. Those that there are live on.
+// stragglerTime is how long after a handover the next process's clients may still come to us: those whose first packets were
+// in our sockets when the kernel began to steer, and those who have been asked by us to prove their address, which they do
+// with a connection ID of ours. A round trip is enough, but they may have to repeat it.
+const stragglerTime = 3 * time.Second
+
+// Drain takes no more connections: clients are refused at once, so that they try elsewhere without waiting. Those that there
+// are live on, also those in their handshake. Where the next process has the sockets, stragglers are still taken.
 func (e *Endpoint) Drain() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.group.handed {
+		e.refuses.Store(true)
+		return
+	}
+	if e.late == nil {
+		e.late = time.AfterFunc(stragglerTime, func() { e.refuses.Store(true) })
+	}
+}
+
+// Resume takes connections again after a Drain.
+func (e *Endpoint) Resume() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.late != nil {
+		e.late.Stop()
+		e.late = nil
+	}
+	e.refuses.Store(false)
+}
+
+// Close ends everything at once: connections are closed with code, then the sockets.
+func (e *Endpoint) Close(code Code) {
 	for _, p := range e.ports {
 		if p.listener != nil {
 			p.listener.Close()
 		}
 	}
-}
-
-// Close ends everything at once: connections are closed with code, then the sockets.
-func (e *Endpoint) Close(code Code) {
-	e.Drain()
 	for _, p := range e.ports {
+		p.takers.Wait()
 		p.mu.Lock()
 		for c := range p.live {
 			c.Close(code, "")
@@ -246,21 +290,18 @@ func (e *Endpoint) Close(code Code) {
 	e.mu.Unlock()
 }
 
-// Retire stops taking connections, waits until the last one has ended by itself, and closes everything.
-func (e *Endpoint) Retire() {
-	e.Drain()
+// Idle reports whether there is no connection, not even one in its handshake.
+func (e *Endpoint) Idle() bool {
 	for _, p := range e.ports {
-		p.done.Wait()
-	}
-	e.Close(NoError)
-}
-
-// Conns is how many connections there are.
-func (e *Endpoint) Conns() (n int) {
-	for _, p := range e.ports {
+		if p.shaking.Load() > 0 { // before it is taken from here it is among the live ones
+			return false
+		}
 		p.mu.Lock()
-		n += len(p.live)
+		n := len(p.live)
 		p.mu.Unlock()
+		if n > 0 {
+			return false
+		}
 	}
-	return n
+	return true
 }

@@ -157,29 +157,53 @@ func TestAdmission(t *testing.T) {
 	r.settled().wantAlive("the third")
 }
 
-// A drain refuses new clients and leaves the others alone. Retire waits for them.
+// A drain refuses new clients, at once and aloud, and leaves the others alone. It can be taken back.
 func TestDrain(t *testing.T) {
 	r := newRig(t, 2, nil)
 	c := r.settled()
 	c.wantAlive("before")
 	r.e.Drain()
-	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
-	defer cancel()
-	if _, err := quic.DialAddr(ctx, r.e.Addr().String(), clientTLS(), nil); err == nil {
-		t.Error("a new client was taken")
+	var refused *quic.TransportError
+	if _, err := quic.DialAddr(t.Context(), r.e.Addr().String(), clientTLS(), nil); !errors.As(err, &refused) || refused.ErrorCode != quic.ConnectionRefused {
+		t.Error(err)
 	}
 	c.wantAlive("after")
-	done := make(chan struct{})
-	go func() {
-		r.e.Retire()
-		close(done)
-	}()
-	c.wantAlive("while it is awaited")
+	r.e.Resume()
+	again := r.settled()
+	again.wantAlive("a new one")
+	r.e.Drain()
+	again.q.CloseWithError(0x100, "")
+	if r.e.Idle() {
+		t.Error("idle with a client")
+	}
 	c.q.CloseWithError(0x100, "")
-	select {
-	case <-done:
-	case <-time.After(10 * time.Second):
-		t.Error("the endpoint lives")
+	for over := time.Now().Add(10 * time.Second); !r.e.Idle(); runtime.Gosched() {
+		if time.Now().After(over) {
+			t.Fatal("clients that have gone are still there")
+		}
+	}
+}
+
+// A client in the middle of its handshake keeps an endpoint from being idle, and a drain does not cut it.
+func TestDrainInHandshake(t *testing.T) {
+	r := newRig(t, 1, nil)
+	rl := newRelay(t, r.e.Addr())
+	rl.setMute(true)
+	dialled := make(chan error, 1)
+	go func() {
+		q, err := quic.DialAddr(t.Context(), rl.addr().String(), clientTLS(), nil)
+		if err == nil {
+			t.Cleanup(func() { q.CloseWithError(0x100, "") })
+		}
+		dialled <- err
+	}()
+	for r.e.Idle() {
+		runtime.Gosched()
+	}
+	r.e.Drain()
+	rl.setMute(false)
+	if err := <-dialled; err != nil {
+		t.Error(err)
 	}
 }
 
@@ -294,4 +318,39 @@ func TestHeadTimeout(t *testing.T) {
 		t.Error(b, err)
 	}
 	c.wantAlive("afterwards")
+}
+
+// Two endpoints cannot share an address unless one takes over from the other: the kernel would mix their sockets up.
+func TestAddressTaken(t *testing.T) {
+	for _, at := range []string{"127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "[::]:0"} {
+		secret, cfg := NewSecret(), DefaultConfig(serverTLS())
+		e, err := Listen(netip.MustParseAddrPort(at), 2, &cfg, &secret, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if second, err := Listen(e.Addr(), 2, &cfg, &secret, nil); !errors.Is(err, errTaken) {
+			t.Errorf("%s: %v", at, err)
+			second.Close(NoError)
+		}
+		e.Close(NoError)
+		again, err := Listen(e.Addr(), 2, &cfg, &secret, nil)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		again.Close(NoError)
+	}
+}
+
+// No two processes at an address have the same mark.
+func TestTagsDiffer(t *testing.T) {
+	all := &Handover{}
+	for tag := range 1 << 16 {
+		if tag != 0xabcd {
+			all.Processes = append(all.Processes, places{Tag: uint16(tag)})
+		}
+	}
+	if tag := newTag(all); tag != 0xabcd {
+		t.Errorf("tag %x is another's", tag)
+	}
 }

@@ -45,7 +45,11 @@ const socketBytes = 8 << 20
 func openGroup(addr netip.AddrPort, workers int, tag uint16, before *Handover) (*group, error) {
 	checkWorkers(workers)
 	g := &group{addr: addr, own: places{Tag: tag}}
-	if before != nil {
+	if before == nil {
+		if err := alone(addr); err != nil {
+			return nil, fmt.Errorf("listen on %v (udp): %w", addr, err)
+		}
+	} else {
 		g.others = before.Processes
 		for _, fd := range before.Sockets {
 			unix.CloseOnExec(fd)
@@ -134,6 +138,9 @@ func (g *group) attach() error {
 // forget closes the kept sockets: the process that read them has ended. Between a socket's end and the new program some
 // packets go astray, which costs their sender a repetition. The last place goes first, so that only own sockets move.
 func (g *group) forget() error {
+	if g.handed {
+		return nil // the next process has them too, and does it
+	}
 	g.others = nil
 	for place := len(g.slots) - 1; place >= 0; place-- {
 		s := g.slots[place]
@@ -146,9 +153,6 @@ func (g *group) forget() error {
 		last := len(g.slots) - 1
 		g.slots[place] = g.slots[last]
 		g.slots = g.slots[:last]
-		if g.handed {
-			continue
-		}
 		g.locate()
 		if err := g.attach(); err != nil {
 			return err

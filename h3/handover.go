@@ -5,7 +5,7 @@ package h3
 //
 // The next process adds its sockets to the group and makes the kernel steer by tag: packets with a connection ID of ours
 // still go to our sockets, everything else to its own. It keeps our sockets open too, without reading them. So they stay
-// where they are when we end, and the places move at a moment that it knows of.
+// where they are when we end, and the places move at a moment that it knows of: see Forget.
 type Handover struct {
 	Sockets   []int    `json:"sockets"`   // descriptors, in the kernel's order
 	Processes []places `json:"processes"` // whose they are
@@ -37,8 +37,9 @@ func (e *Endpoint) Reclaim() error {
 	return e.group.attach()
 }
 
-// Forget closes the sockets of the processes before this one, which have ended. Clients of theirs that are left learn by a
-// stateless reset that their connections are gone, if this process has as many workers: each has a key of its own.
+// Forget closes the sockets of the processes before this one. All of them must have ended: the last to close a socket is who
+// knows when the places move, and a process that still lives has its own and those of all before it. Clients that are left
+// learn by a stateless reset that their connections are gone, if this process has as many workers: each has a key of its own.
 func (e *Endpoint) Forget() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

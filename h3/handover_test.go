@@ -92,7 +92,7 @@ func TestHandover(t *testing.T) {
 		p.tr.Close()
 	}
 	first.e.Close(NoError)
-	if err := second.e.Forget(); err != nil { // it has handed over: it only closes what it has
+	if err := second.e.Forget(); err != nil { // it has handed over: it leaves that to the third
 		t.Fatal(err)
 	}
 	all("after the first has ended", twos, threes)

@@ -19,6 +19,7 @@ type relay struct {
 	back   *net.UDPConn
 	client netip.AddrPort
 	lose   func() bool
+	mute   bool            // nothing comes back
 	ports  map[uint16]bool // that the endpoint has seen
 }
 
@@ -49,6 +50,13 @@ func (r *relay) losing(percent int, seed uint64) {
 		defer mu.Unlock()
 		return rng.IntN(100) < percent
 	}
+	r.mu.Unlock()
+}
+
+// setMute loses everything that the endpoint sends, or nothing of it.
+func (r *relay) setMute(on bool) {
+	r.mu.Lock()
+	r.mute = on
 	r.mu.Unlock()
 }
 
@@ -97,7 +105,7 @@ func (r *relay) backwards(back *net.UDPConn) {
 			return
 		}
 		r.mu.Lock()
-		to, lost := r.client, r.lose()
+		to, lost := r.client, r.lose() || r.mute
 		r.mu.Unlock()
 		if !lost {
 			r.front.WriteToUDPAddrPort(buf[:n], to)

@@ -16,6 +16,7 @@ const handoverEnv = "WEIR_HANDOVER"
 type handoverNote struct {
 	Listeners sockets     `json:"listeners"`
 	QUIC      quicSockets `json:"quic,omitempty"`
+	Lives     []int       `json:"lives,omitempty"` // a pipe for each process before the new one: it ends with the process
 	Admin     int         `json:"admin,omitempty"` // the admin listener; 0 none
 	Ready     int         `json:"ready"`           // a pipe: the new process writes readyNote when it serves
 }
@@ -29,6 +30,7 @@ type readyNote struct {
 type handover struct {
 	listeners sockets      // the engine takes out what it uses
 	quic      quicSockets  // likewise
+	lives     []*os.File   // pipes that end with the processes before this one
 	admin     net.Listener // nil none
 	pipe      *os.File     // nil: nobody waits
 }
@@ -52,6 +54,10 @@ func receive(note string) (*handover, error) {
 		for _, fd := range fds {
 			unix.CloseOnExec(fd)
 		}
+	}
+	for _, fd := range n.Lives {
+		unix.CloseOnExec(fd)
+		h.lives = append(h.lives, os.NewFile(uintptr(fd), "life of a process"))
 	}
 	if n.Ready > 0 {
 		unix.CloseOnExec(n.Ready)

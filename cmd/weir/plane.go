@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
 
 	"weir/engine"
 	"weir/internal/config"
@@ -46,6 +47,7 @@ type planeOptions struct {
 	access    io.Writer // nil: off
 	inherited sockets
 	quic      quicSockets
+	lives     []*os.File // of the processes before this one: pipes that end with them
 }
 
 // starter starts a data plane: startEngine, but for tests.

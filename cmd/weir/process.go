@@ -32,6 +32,8 @@ type process struct {
 	access *accessLog    // nil: off
 	socket *admin.Server // nil: none
 	http   *admin.Server // nil: none
+	lives  []*os.File    // of the processes before this one: pipes that end with them
+	life   *os.File      // ours, as the next process sees it; nil: there is none. Never closed: it ends with us
 
 	mu         sync.Mutex // guards the rest
 	cfg        *config.Config

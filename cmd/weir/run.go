@@ -113,10 +113,11 @@ func (p *process) start(startPlane starter) error {
 		return err
 	}
 	defer inherited.close()
+	p.lives = inherited.lives
 	if p.access, err = openAccessLog(p.cfg.Global.AccessLog); err != nil {
 		return err
 	}
-	p.plane, err = startPlane(p.cfg, planeOptions{log: p.log, access: p.access.writer(), inherited: inherited.listeners, quic: inherited.quic})
+	p.plane, err = startPlane(p.cfg, planeOptions{log: p.log, access: p.access.writer(), inherited: inherited.listeners, quic: inherited.quic, lives: inherited.lives})
 	if err != nil {
 		p.access.close()
 		return err

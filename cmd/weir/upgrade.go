@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -81,7 +82,13 @@ func (p *process) spawn(ctx context.Context) (*successor, error) {
 	}
 	defer ours.Close()
 	defer theirs.Close()
-	files, note, err := p.handOver(theirs)
+	lifeEnd, life, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer lifeEnd.Close()
+	p.life = life // held, or it would be closed by and by
+	files, note, err := p.handOver(theirs, lifeEnd)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +115,7 @@ func (p *process) spawn(ctx context.Context) (*successor, error) {
 
 // handOver lists the descriptors for the new process, in the order in which it will have them, and the note that says
 // which is which. The descriptors stay ours.
-func (p *process) handOver(ready *os.File) (files []uintptr, note handoverNote, err error) {
+func (p *process) handOver(ready, life *os.File) (files []uintptr, note handoverNote, err error) {
 	files = []uintptr{0, 1, 2}
 	add := func(fd uintptr) int {
 		files = append(files, fd)
@@ -126,6 +133,15 @@ func (p *process) handOver(ready *os.File) (files []uintptr, note handoverNote, 
 	for _, q := range note.QUIC {
 		for i, fd := range q.Sockets {
 			q.Sockets[i] = add(uintptr(fd))
+		}
+	}
+	for _, f := range append(slices.Clone(p.lives), life) {
+		raw, err := f.SyscallConn() // Fd would make it blocking, for the other process too
+		if err == nil {
+			err = raw.Control(func(fd uintptr) { note.Lives = append(note.Lives, add(fd)) })
+		}
+		if err != nil {
+			return nil, note, fmt.Errorf("hand the life of a process over: %w", err)
 		}
 	}
 	if p.http != nil {

@@ -3,13 +3,11 @@ package e2e
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,6 +22,7 @@ type h3Client struct {
 	http.Client
 	dials atomic.Int32
 	conn  atomic.Pointer[quic.Conn]
+	close func() // ends its connections
 }
 
 func (w *weir) h3Client(t *testing.T) *h3Client {
@@ -38,7 +37,8 @@ func (w *weir) h3Client(t *testing.T) *h3Client {
 			return q, err
 		},
 	}
-	t.Cleanup(func() { _ = tr.Close() })
+	c.close = sync.OnceFunc(func() { _ = tr.Close(); _ = from.Close(); _ = from.Conn.Close() })
+	t.Cleanup(c.close)
 	c.Transport = tr
 	return c
 }
@@ -112,73 +112,6 @@ func (u *upload) ends() {
 	if rest, err := io.ReadAll(u.rsp.Body); err != nil || len(rest) != 0 {
 		u.t.Errorf("the end: %q, %v", rest, err)
 	}
-}
-
-// An upgrade leaves QUIC connections where they are: requests under way go on in the old process, new clients come to the
-// new one, also after the old one has ended and its sockets have gone.
-func TestUpgradeKeepsQUIC(t *testing.T) {
-	if !quietMachine {
-		t.Skip("needs a quiet machine: -tags quiet")
-	}
-	t.Parallel()
-	w := start(t, setup{over: tlsed, bind: "h3 = true", servers: []*origin{echoOrigin(t)}, global: "workers = 2", backend: `reuse = "always"`})
-	w.told = true // it will end by itself
-	const n = 8
-	var before []*upload
-	var clients []*h3Client
-	for range n {
-		c := w.h3Client(t)
-		clients = append(clients, c)
-		before = append(before, c.upload(t))
-	}
-	first := w.pid()
-	if out := w.done("upgrade"); !strings.HasPrefix(out, "upgraded: ") {
-		t.Errorf("%q", out)
-	}
-	second := w.pid()
-	if first == second {
-		t.Fatal("the same process answers")
-	}
-	ask := func(why string, c *h3Client) {
-		t.Helper()
-		rsp, err := c.Post("https://a.example/", "text/plain", strings.NewReader(why))
-		if err != nil {
-			t.Fatal(why, err)
-		}
-		defer rsp.Body.Close()
-		if b, err := io.ReadAll(rsp.Body); err != nil || string(b) != why || rsp.StatusCode != 200 {
-			t.Errorf("%s: %d %q %v", why, rsp.StatusCode, b, err)
-		}
-	}
-	var after []*h3Client
-	for i := range n {
-		before[i].goesOn(fmt.Sprintf("after the upgrade %d", i))
-		c := w.h3Client(t)
-		ask("new", c)
-		after = append(after, c)
-		before[i].goesOn(fmt.Sprintf("beside new clients %d", i))
-	}
-	for i := range n {
-		before[i].ends()
-		if d := clients[i].dials.Load(); d != 1 {
-			t.Errorf("client %d needed %d connections", i, d)
-		}
-	}
-	w.wantEnd()
-	over := time.Now().Add(time.Second) // in which the new process notices, and the sockets move
-	for i := 0; time.Now().Before(over); i++ {
-		ask("after the end of the old process", after[i%n])
-		c := w.h3Client(t)
-		ask("new again", c)
-		c.CloseIdleConnections()
-	}
-	for i, c := range after {
-		if d := c.dials.Load(); d != 1 {
-			t.Errorf("new client %d needed %d connections", i, d)
-		}
-	}
-	w.done("drain")
-	eventually(t, "both processes have ended", func() bool { return strings.Count(w.log.String(), "msg=over") == 2 })
 }
 
 // moves gives the client another UDP port, as a phone does that leaves one network for another.

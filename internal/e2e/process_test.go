@@ -41,7 +41,10 @@ type setup struct {
 // text is the file.
 func (s *setup) text(host string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "[global]\nadmin = \"%s:9911\"\nruntime-socket = \"$DIR/sock\"\nhard-stop-after = \"3s\"\npin-cpus = false\n", host)
+	fmt.Fprintf(&b, "[global]\nadmin = \"%s:9911\"\nruntime-socket = \"$DIR/sock\"\npin-cpus = false\n", host)
+	if !strings.Contains(s.global, "hard-stop-after") {
+		b.WriteString("hard-stop-after = \"3s\"\n")
+	}
 	if !strings.Contains(s.global, "workers") {
 		b.WriteString("workers = 1\n")
 	}

@@ -1,0 +1,168 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+)
+
+// outlives is for processes that are to drain for as long as a test likes.
+const outlives = "workers = 3\nhard-stop-after = \"10m\""
+
+// succession is a service that processes take over from one another, and clients that do not notice.
+type succession struct {
+	t       *testing.T
+	w       *weir
+	pids    []int
+	stop    atomic.Bool
+	clients sync.WaitGroup
+	served  atomic.Int64
+}
+
+func newSuccession(t *testing.T, clients int) *succession {
+	w := start(t, setup{over: tlsed, bind: "h3 = true", servers: []*origin{echoOrigin(t)}, global: outlives, backend: `reuse = "always"`})
+	w.told = true // it will end by itself
+	s := &succession{t: t, w: w, pids: []int{w.pid()}}
+	for i := range clients {
+		s.clients.Go(func() { s.load(byte(i)) })
+	}
+	s.goesOn()
+	return s
+}
+
+// load asks for echoes, a few on each connection, until the end.
+func (s *succession) load(seed byte) {
+	const size = 200_000
+	body, _ := io.ReadAll(noise(seed, size))
+	for !s.stop.Load() {
+		c := s.w.h3Client(s.t)
+		for range 3 {
+			// A body that can be sent again: a request that is rejected in a goodbye is.
+			rsp, err := c.Post("https://a.example/", "application/octet-stream", bytes.NewReader(body))
+			if err == nil {
+				err = wantSum("echo", rsp.Body, seed, size)
+				_ = rsp.Body.Close()
+			}
+			if err != nil {
+				s.t.Errorf("a client under load: %v", err)
+				return
+			}
+			s.served.Add(1)
+		}
+		c.close()
+	}
+}
+
+// goesOn waits until every client has been served since.
+func (s *succession) goesOn() {
+	s.t.Helper()
+	before := s.served.Load()
+	eventually(s.t, "clients are served", func() bool { return s.served.Load() > before+32 || s.t.Failed() })
+}
+
+// upgrade starts the next process.
+func (s *succession) upgrade(by string) {
+	s.t.Helper()
+	last := s.pids[len(s.pids)-1]
+	if by == "signal" {
+		_ = syscall.Kill(last, syscall.SIGUSR2)
+		eventually(s.t, "another process answers", func() bool {
+			status, _, _ := s.w.run("show", "info")
+			return status == 0 && s.w.pid() != last
+		})
+	} else if out := s.w.done("upgrade"); !strings.HasPrefix(out, "upgraded: ") {
+		s.t.Errorf("%q", out)
+	}
+	s.pids = append(s.pids, s.w.pid())
+}
+
+// uploads are requests under way in the process that is the last one now.
+func (s *succession) uploads(n int) (list []*upload) {
+	for range n {
+		list = append(list, s.w.h3Client(s.t).upload(s.t))
+	}
+	return list
+}
+
+func goOn(why string, lists ...[]*upload) {
+	for _, l := range lists {
+		for i, u := range l {
+			u.goesOn(fmt.Sprintf("%s %d", why, i))
+		}
+	}
+}
+
+func endAll(list []*upload) {
+	for _, u := range list {
+		u.ends()
+	}
+}
+
+// wantGone waits for a process to end.
+func (s *succession) wantGone(i int) {
+	s.t.Helper()
+	eventually(s.t, fmt.Sprintf("process %d ends", i), func() bool { return syscall.Kill(s.pids[i], 0) != nil })
+}
+
+// finish ends the load and the last process.
+func (s *succession) finish() {
+	s.t.Helper()
+	s.stop.Store(true)
+	s.clients.Wait()
+	s.w.done("drain")
+	eventually(s.t, "every process has ended", func() bool { return strings.Count(s.w.log.String(), "msg=over") == len(s.pids) })
+}
+
+// An upgrade leaves QUIC connections where they are: requests under way go on in the old process, new clients come to the
+// new one, also after the old one has ended and its sockets have gone.
+func TestUpgradeKeepsQUIC(t *testing.T) {
+	t.Parallel()
+	s := newSuccession(t, 6)
+	before := s.uploads(6)
+	s.upgrade("command")
+	goOn("after the upgrade", before)
+	after := s.uploads(6)
+	s.goesOn()
+	goOn("beside new clients", before, after)
+	endAll(before)
+	s.wantGone(0)
+	s.goesOn()
+	goOn("after the end of the old process", after)
+	endAll(after)
+	s.finish()
+}
+
+// Three processes at once, of which the middle one ends first: what is kept of its sockets and those of the first one has to
+// stay where it is as long as either lives.
+func TestUpgradeTwiceKeepsQUIC(t *testing.T) {
+	t.Parallel()
+	s := newSuccession(t, 4)
+	ones := s.uploads(4)
+	s.upgrade("command")
+	twos := s.uploads(4)
+	s.upgrade("signal")
+	threes := s.uploads(4)
+	s.goesOn()
+	goOn("beside two others", ones, twos, threes)
+	endAll(twos)
+	s.wantGone(1)
+	s.goesOn()
+	goOn("after the second has ended", ones, threes)
+	endAll(ones)
+	s.wantGone(0)
+	s.goesOn()
+	s.upgrade("command")
+	fours := s.uploads(4)
+	goOn("in the fourth", threes, fours)
+	endAll(threes)
+	s.wantGone(2)
+	s.goesOn()
+	goOn("after all others have ended", fours)
+	endAll(fours)
+	s.finish()
+}
