@@ -201,7 +201,7 @@ func (c *Conn) LossTime() time.Duration {
 
 const (
 	ackDelayMax = 25 * time.Millisecond // RFC 9000 section 18.2, the default
-	lossTimeMin = 100 * time.Millisecond
+	lossTimeMin = 200 * time.Millisecond
 	lossTimeMax = 3 * time.Second
 )
 

@@ -26,14 +26,24 @@ type h3Client struct {
 }
 
 func (w *weir) h3Client(t *testing.T) *h3Client {
+	return h3ClientTo(t, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(w.front())))
+}
+
+// h3ClientVia is a client whose packets take a path.
+func (w *weir) h3ClientVia(t *testing.T, p *udpPath) *h3Client { return h3ClientTo(t, p.addr()) }
+
+func h3ClientTo(t *testing.T, to *net.UDPAddr) *h3Client {
+	t.Helper()
 	c := &h3Client{}
 	from := udpTransport(t) // one for all connections: a client that has only one sends no connection IDs, and cannot move
 	tr := &http3.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "a.example"},
 		Dial: func(ctx context.Context, _ string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
 			c.dials.Add(1)
-			q, err := from.DialEarly(ctx, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(w.front())), tc, qc)
-			c.conn.Store(q)
+			q, err := from.DialEarly(ctx, to, tc, qc)
+			if err == nil {
+				c.conn.Store(q)
+			}
 			return q, err
 		},
 	}
@@ -79,9 +89,10 @@ func echoOrigin(t *testing.T) *origin {
 
 // upload is a request whose body is under way.
 type upload struct {
-	t    *testing.T
-	feed *io.PipeWriter
-	rsp  *http.Response
+	t      *testing.T
+	client *h3Client
+	feed   *io.PipeWriter
+	rsp    *http.Response
 }
 
 func (c *h3Client) upload(t *testing.T) *upload {
@@ -91,7 +102,7 @@ func (c *h3Client) upload(t *testing.T) *upload {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &upload{t, feed, rsp}
+	return &upload{t, c, feed, rsp}
 }
 
 // goesOn sends a line and gets it back.
