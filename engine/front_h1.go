@@ -316,7 +316,7 @@ func (f *frontH1) onGone(s *session, c *cause) {
 		x.front = goneFront{}
 		x.abort(c)
 	}
-	s.close(true)
+	s.hangUp(true)
 }
 
 func (f *frontH1) onTimeout(s *session) {

@@ -454,7 +454,7 @@ func (f *frontH2) fail(err *h2.Error) {
 // onGone is called when nothing can be sent to the client any more.
 func (f *frontH2) onGone() {
 	f.abortAll(causeClientClosed)
-	f.s.close(true)
+	f.s.hangUp(true)
 }
 
 func (f *frontH2) abortAll(c *cause) {

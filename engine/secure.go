@@ -77,8 +77,7 @@ func (s *session) shakeHands() bool {
 		}
 		s.fe.cells.HandshakeFailures[s.proto]++
 		s.w.failHandshake(s, err)
-		s.tls.Flush()
-		s.close(false)
+		s.hangUp(false)
 		return false
 	}
 	st := s.tls.State()
@@ -105,10 +104,24 @@ func (s *session) refuseTLS(c *cause) {
 	s.w.stats.Fail(stats.Failure{UnixNano: s.w.wall, Frontend: s.fe.cfg.Name, Client: s.peer, Reason: c.word})
 	s.tls = s.w.tls.Server(int(s.fd), s.fe.secure[s.bind.Address])
 	s.tls.Refuse()
+	s.hangUp(false)
+}
+
+// hangUp ends a session whose transport is of no use any more. When it is TLS that failed, the client gets the alert and the
+// time to read it: closing a socket with unread bytes makes a RST that may take the alert away before it is read, and a
+// client that has spoken on would learn nothing but that (RFC 8446 section 6.2 wants alerts to arrive). Otherwise the
+// connection is closed, abort as in close.
+func (s *session) hangUp(abort bool) {
+	if s.tls == nil || !s.tls.Reproachful() {
+		s.close(abort)
+		return
+	}
+	s.out.Reset() // plaintext: nothing can be sealed any more
 	s.tls.Flush()
-	s.tls.Close() // what the client still says is thrown away as it comes
+	s.out.Append(s.tls.Unsent())
+	s.tls.Close()
 	s.tls = nil
-	s.linger()
+	s.linger() // what the client still says is thrown away as it comes
 }
 
 // failHandshake remembers a failed handshake for `weir show errors`.

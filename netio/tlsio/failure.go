@@ -138,6 +138,16 @@ func plainHTTP(b [recordHeaderBytes]byte) bool {
 	return false
 }
 
+// Reproachful reports whether TLS has failed through the peer's fault on a connection that stands: an alert says so, and the
+// peer can read it if the connection is not reset under it.
+func (c *Conn) Reproachful() bool {
+	return c.readEnd == netio.Failed && c.failure != FailPeerAlert && (c.sendEnd == netio.OK || c.sendEnd == netio.Failed)
+}
+
+// Unsent is the ciphertext that waits for Flush, for who sends it by itself when TLS is over and the Conn is closed. It is
+// valid until the next call of any method.
+func (c *Conn) Unsent() []byte { return c.out }
+
 // Refuse answers a connection that may not start its handshake, because of a limit, with an alert: internal_error, since
 // it is "unrelated to the peer or the correctness of the protocol" (RFC 8446 section 6.2). Flush and Close come next.
 func (c *Conn) Refuse() {
