@@ -176,6 +176,9 @@ func (x *exchange) toServer() {
 		return
 	}
 	x.way.server = srv
+	if x.way.backend.queue.Waiting() > 0 {
+		srv.settleQueue() // those who wait come first, also when the server has just ended its backoff
+	}
 	if srv.shared.inflight.TryAcquire() {
 		x.way.tokens.server = srv.shared.inflight
 		x.seek()
@@ -188,7 +191,7 @@ func (x *exchange) toServer() {
 		return
 	}
 	q := x.way.backend.queue
-	if x.bound() {
+	if x.bound() || x.way.avoid != nil {
 		q = srv.queue
 	}
 	x.join(q)
@@ -299,6 +302,12 @@ func (x *exchange) granted(c *limit.Count) {
 			x.toServer()
 			return
 		}
+		if !x.accepts(srv) { // it has gone down, or was taken out of use
+			srv.settleQueue()
+			c.Release()
+			x.toServer()
+			return
+		}
 		x.way.tokens.server, x.way.server = c, srv
 		x.seek()
 	case stepDialConn:
@@ -308,6 +317,14 @@ func (x *exchange) granted(c *limit.Count) {
 		x.way.tokens.ssl = c
 		x.dialStep(stepDial)
 	}
+}
+
+// accepts reports whether a server that the exchange has waited for may still be given it.
+func (x *exchange) accepts(srv *server) bool {
+	if x.bound() && srv == x.way.server {
+		return srv.persistable()
+	}
+	return srv.balanceable()
 }
 
 // serverOf finds the server of a token that the exchange has waited for. A reload may have made its backend anew.

@@ -113,7 +113,7 @@ func (e *Engine) SetServerWeight(ctx context.Context, backend, name string, weig
 	if weight < 0 || weight > weightMax {
 		return fmt.Errorf("weight %d: it is 0 to %d", weight, weightMax)
 	}
-	return e.onServer(ctx, backend, name, func(srv *server) { srv.weight = weight })
+	return e.onServer(ctx, backend, name, func(srv *server) { srv.setWeight(weight) })
 }
 
 // SetServerMaxConn changes how many requests may be in flight to a server; 0: any number.

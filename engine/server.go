@@ -225,6 +225,7 @@ func (srv *server) connectOK(now mono.Time) { srv.shared.pool.Backoff.Success() 
 // connectFailed is called when one did not come to be.
 func (srv *server) connectFailed(now mono.Time) {
 	srv.shared.pool.Backoff.Failure(now, srv.w.rand.next())
+	srv.settleQueue()
 }
 
 // responded is called when a final response has begun; it ends a run of errors.
@@ -237,6 +238,7 @@ func (srv *server) failed(c *cause) {
 	}
 	srv.cells.Errors[stats.ErrorResponse]++
 	srv.shared.pool.Backoff.Failure(srv.w.now, srv.w.rand.next())
+	srv.settleQueue()
 }
 
 // dial opens a connection. It returns why it could not, or nil; x is whom it is for, nil when it is to be kept warm.

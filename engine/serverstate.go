@@ -39,6 +39,7 @@ func (srv *server) settleState() {
 		srv.state = stats.StateReady
 	}
 	srv.cells.State = srv.state
+	srv.settleQueue()
 	if srv.state >= stats.StateDown {
 		srv.closeIdle(stats.CauseDrain)
 	}
@@ -51,6 +52,31 @@ func (srv *server) movedTo(a netip.AddrPort) {
 		srv.closeIdle(stats.CauseDrain)
 	}
 	srv.setAddr(a)
+	srv.settleQueue()
+}
+
+// setWeight changes the server's share of new clients; 0: none.
+func (srv *server) setWeight(n int) {
+	srv.weight = n
+	srv.settleQueue()
+}
+
+// takesNew reports whether the server may be given requests that could go elsewhere. Unlike balanceable it is the same on
+// every worker, once all know of a change.
+func (srv *server) takesNew() bool {
+	return srv.state <= stats.StateSlowStart && srv.weight > 0 && srv.addr.IsValid() && srv.shared.pool.Backoff.Allowed(srv.w.now)
+}
+
+// settleQueue lets those who wait for any server of the backend have this one's tokens exactly while it takes new requests:
+// one that is down has tokens enough, and would draw all who wait beside a server that is full.
+func (srv *server) settleQueue() {
+	switch {
+	case srv.retired: // the control plane has taken it out of the queue, or will
+	case srv.takesNew():
+		srv.be.queue.Resume(srv.shared.inflight)
+	default:
+		srv.be.queue.Suspend(srv.shared.inflight)
+	}
 }
 
 // setMaxConn changes how many requests may be in flight, over all workers.

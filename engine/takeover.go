@@ -186,6 +186,7 @@ func (srv *server) tick() {
 	if srv.retired {
 		return
 	}
+	srv.settleQueue() // a backoff ends without anybody being told
 	srv.shard.Tick(srv.w.now, func(c *backConn, why stats.Cause) { c.end(why, false) })
 	srv.streams.Sweep()
 	if srv.probes() {

@@ -19,7 +19,8 @@ type Count struct {
 	word   atomic.Uint64
 	queues [2]atomic.Pointer[Queue] // whose waiters want tokens of this count
 	id     atomic.Uint32            // names the count in a grant; 0 while it never had a queue
-	_      [64 - 8 - 16 - 4]byte
+	shut   atomic.Uint32            // a bit for each of queues that is suspended
+	_      [64 - 8 - 16 - 4 - 4]byte
 	hits   atomic.Uint64 // on the line beside: refusals must not disturb those who still get tokens
 	_      [56]byte
 }
@@ -84,11 +85,27 @@ func (c *Count) drop(n uint64) {
 func (c *Count) awaited() bool {
 	for i := range c.queues {
 		step()
-		if q := c.queues[i].Load(); q != nil && q.waiting.Load() > 0 {
+		if q := c.queues[i].Load(); q != nil && q.waiting.Load() > 0 && !c.isShut(i) {
 			return true
 		}
 	}
 	return false
+}
+
+// isShut reports whether the queue at i gets no tokens for now.
+func (c *Count) isShut(i int) bool {
+	step()
+	return c.shut.Load()>>i&1 == 1
+}
+
+// placeOf is which of c's queues q is; false if it is none.
+func (c *Count) placeOf(q *Queue) (int, bool) {
+	for i := range c.queues {
+		if c.queues[i].Load() == q {
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 // Current is the number of tokens that are out.

@@ -228,6 +228,28 @@ var scenes = map[string]func(*stage){
 			func() { s.collects(0) },
 		}
 	},
+	"resumed while tokens come free and somebody joins": func(s *stage) {
+		held := s.takes(0)
+		s.takes(1)
+		s.queues[2].Suspend(s.counts[0])
+		s.waits(0, 2, 1)
+		s.actors = []func(){
+			func() { s.queues[2].Resume(s.counts[0]) },
+			func() { s.gives(held) },
+			func() { s.joins(1, 2) },
+		}
+	},
+	"suspended before a waiter of its own": func(s *stage) {
+		held := s.takes(0)
+		s.takes(1)
+		s.waits(0, 2, lanePlaces+1)
+		s.waits(1, 0, 1)
+		s.actors = []func(){
+			func() { s.queues[2].Suspend(s.counts[0]) },
+			func() { s.gives(held) },
+			func() { s.collects(1) },
+		}
+	},
 	"detached while tokens come free": func(s *stage) {
 		held := s.takes(0)
 		s.takes(1)

@@ -98,23 +98,52 @@ func (q *Queue) Oldest() (worker int, since uint64, ok bool) {
 func (q *Queue) Add(c *Count) {
 	q.table.mu.Lock()
 	defer q.table.mu.Unlock()
-	var free *atomic.Pointer[Queue]
+	free := -1
 	for i := range c.queues {
 		switch c.queues[i].Load() {
 		case q:
 			return
 		case nil:
-			free = &c.queues[i]
+			free = i
 		}
 	}
-	if free == nil {
+	if free < 0 {
 		panic("limit: count in more than two queues")
 	}
 	q.table.register(c)
 	counts := append(append([]*Count(nil), *q.counts.Load()...), c)
 	q.counts.Store(&counts)
-	free.Store(q)
+	c.shut.And(^(uint32(1) << free))
+	c.queues[free].Store(q)
 	c.serve()
+}
+
+// Suspend keeps the tokens of c from the queue's waiters for a while: a server that must not be given anybody new. Those
+// already granted stay granted. It may be called by any worker, and again.
+func (q *Queue) Suspend(c *Count) {
+	i, ok := c.placeOf(q)
+	if !ok || c.isShut(i) {
+		return
+	}
+	c.shut.Or(1 << i)
+	c.serve() // as in Remove
+}
+
+// Resume ends what Suspend began.
+func (q *Queue) Resume(c *Count) {
+	i, ok := c.placeOf(q)
+	if !ok || !c.isShut(i) {
+		return
+	}
+	step()
+	c.shut.And(^(uint32(1) << i))
+	c.serve()
+}
+
+// gets reports whether the queue's waiters may have tokens of c now.
+func (q *Queue) gets(c *Count) bool {
+	i, ok := c.placeOf(q)
+	return !ok || !c.isShut(i)
 }
 
 // Remove ends what Add began. Tokens already granted stay granted. It is for the control plane.
@@ -143,7 +172,7 @@ func (q *Queue) tryAcquire(from uint64) *Count {
 	counts := *q.counts.Load()
 	for i := range counts {
 		c := counts[(uint64(i)+from)%uint64(len(counts))]
-		if !c.awaited() && c.acquire(1) {
+		if q.gets(c) && !c.awaited() && c.acquire(1) {
 			return c
 		}
 	}
@@ -208,7 +237,7 @@ type shown struct {
 func (c *Count) oldest() shown {
 	best := shown{value: ^uint64(0)}
 	for i := range c.queues {
-		if q := c.queues[i].Load(); q != nil && q.waiting.Load() > 0 {
+		if q := c.queues[i].Load(); q != nil && q.waiting.Load() > 0 && !c.isShut(i) {
 			q.oldest(&best)
 		}
 	}

@@ -48,7 +48,8 @@ func newQueueModel(depth, max0, max1 int) *queueModel {
 func (m *queueModel) line(w *modelWaiter) *Line { return m.queues[w.queue].Line(w.worker) }
 
 func (w *modelWaiter) wants(m *queueModel, c *Count) bool {
-	return slices.Contains(*m.queues[w.queue].counts.Load(), c)
+	q := m.queues[w.queue]
+	return slices.Contains(*q.counts.Load(), c) && q.gets(c)
 }
 
 // look notices new grants; each must be for the oldest waiter that wants the token.
@@ -275,6 +276,15 @@ func (m queueRun) tokenActions() map[string]func(*rapid.T) {
 				q.Remove(m.counts[i])
 			} else {
 				q.Add(m.counts[i])
+			}
+			m.check(nil)
+		},
+		"suspend": func(t *rapid.T) { // and resume: a server that takes nobody new for a while
+			c := m.counts[rapid.IntRange(0, 1).Draw(t, "count")]
+			if q := m.queues[2]; q.gets(c) {
+				q.Suspend(c)
+			} else {
+				q.Resume(c)
 			}
 			m.check(nil)
 		},
