@@ -29,10 +29,10 @@ type frontH3 struct {
 type h3Away uint8
 
 const (
-	h3Stays  h3Away = iota // exactly when new requests are welcome
-	h3Warned               // exactly when the client was told, and what was on its way is still taken
-	h3Gone                 // exactly when the client was told which requests were the last
-	h3Settles              // exactly when the last response was given away and may still be on its way
+	h3Stays   h3Away = iota // exactly when new requests are welcome
+	h3Warned                // exactly when the client was told, and what was on its way is still taken
+	h3Gone                  // exactly when the client was told which requests were the last
+	h3Settles               // exactly when the last response was given away and may still be on its way
 )
 
 // h3GoodbyeWait is how long after the first GOAWAY requests are still taken: longer than a round trip of nearly everybody.

@@ -15,16 +15,19 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"net/netip"
 	"net/textproto"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,7 +41,7 @@ import (
 type h3Rig struct {
 	t      *testing.T
 	e      *Engine
-	port   int
+	front  netip.AddrPort
 	dir    string
 	origin *httptest.Server
 	log    lockedBuffer
@@ -112,7 +115,7 @@ func newH3Rig(t *testing.T, workers int, extra string) *h3Rig {
 	r := &h3Rig{t: t, dir: t.TempDir(), origin: httptest.NewServer(h3Origin())}
 	t.Cleanup(r.origin.Close)
 	r.writeCertificate()
-	r.port = freePort(t)
+	r.front = newH3Host()
 	cfg := r.config(workers, extra)
 	e, err := Start(cfg, Options{AccessLog: &r.log})
 	if err != nil {
@@ -123,24 +126,18 @@ func newH3Rig(t *testing.T, workers int, extra string) *h3Rig {
 	return r
 }
 
-// freePort finds a port that is free for TCP and UDP.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 20 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		u, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
-		l.Close()
-		if err == nil {
-			u.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return 0
+// h3Port is below the ephemeral range: on a loopback address of its own nobody else has it. One that was found free a moment
+// ago may be taken again, by another test's client too.
+const h3Port = 8443
+
+// h3Hosts counts the loopback addresses given out. Where it starts is drawn, so that two test processes do not meet.
+var h3Hosts atomic.Uint32
+
+func init() { h3Hosts.Store(mathrand.Uint32()) }
+
+func newH3Host() netip.AddrPort {
+	n := h3Hosts.Add(1)
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, byte(2 + n>>16%60), byte(n >> 8), byte(1 + n%253)}), h3Port)
 }
 
 func (r *h3Rig) writeCertificate() {
@@ -178,12 +175,12 @@ hard-stop-after = "10s"
 [tls.site]
 certificates = [{ cert = "site.pem", key = "site.key" }]
 [frontend.web]
-bind = [{ address = "127.0.0.1:%d", tls = "site", alpn = ["h2", "http/1.1"], h3 = true }]
+bind = [{ address = "%s", tls = "site", alpn = ["h2", "http/1.1"], h3 = true }]
 backend = "api"
 [backend.api]
 servers = [{ name = "s1", address = "%s" }]
 reuse = "always"
-%s`, workers, r.port, r.origin.Listener.Addr(), extra)
+%s`, workers, r.front, r.origin.Listener.Addr(), extra)
 	cfg, report := config.Parse("test.toml", []byte(text), r.dir)
 	if cfg == nil {
 		var b strings.Builder
@@ -201,10 +198,9 @@ func (r *h3Rig) tls() *tls.Config {
 
 // transport is a client of its own: one QUIC connection.
 func (r *h3Rig) transport(tc *tls.Config) *http3.Transport {
-	addr := fmt.Sprintf("127.0.0.1:%d", r.port)
 	tr := &http3.Transport{TLSClientConfig: tc, DisableCompression: true,
 		Dial: func(ctx context.Context, _ string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
-			return quic.DialAddrEarly(ctx, addr, tc, qc)
+			return quic.DialAddrEarly(ctx, r.front.String(), tc, qc)
 		}}
 	r.t.Cleanup(func() { tr.Close() })
 	return tr
@@ -421,7 +417,7 @@ func (r *h3Rig) inEarlyData(tc *tls.Config, method, path string) (status int, ea
 	defer tr.Close()
 	tc = tc.Clone()
 	tc.NextProtos = []string{"h3"}
-	q, err := tr.DialEarly(context.Background(), &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: r.port}, tc, &quic.Config{})
+	q, err := tr.DialEarly(context.Background(), net.UDPAddrFromAddrPort(r.front), tc, &quic.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -553,7 +549,7 @@ func TestH3Reload(t *testing.T) {
 // overTCP is a client of HTTP/1 and 2.
 func (r *h3Rig) overTCP() *http.Client {
 	tr := &http.Transport{TLSClientConfig: r.tls(), ForceAttemptHTTP2: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", r.port))
+		return (&net.Dialer{}).DialContext(ctx, "tcp", r.front.String())
 	}}
 	r.t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr}
@@ -563,7 +559,7 @@ func TestH3IsAdvertised(t *testing.T) {
 	r := newH3Rig(t, 1, "")
 	rsp, err := r.overTCP().Get(r.url("/bytes/1"))
 	mustRead(t, rsp, err)
-	if got, want := rsp.Header.Get("Alt-Svc"), fmt.Sprintf(`h3=":%d"; ma=86400`, r.port); got != want || rsp.ProtoMajor != 2 {
+	if got, want := rsp.Header.Get("Alt-Svc"), fmt.Sprintf(`h3=":%d"; ma=86400`, h3Port); got != want || rsp.ProtoMajor != 2 {
 		t.Errorf("%s: Alt-Svc %q, want %q", rsp.Proto, got, want)
 	}
 }

@@ -105,7 +105,7 @@ func TestH3WebSocket(t *testing.T) {
 func (r *h3Rig) quic() *quic.Conn {
 	tc := r.tls()
 	tc.NextProtos = []string{"h3"}
-	q, err := quic.DialAddr(context.Background(), (&net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: r.port}).String(), tc, nil)
+	q, err := quic.DialAddr(context.Background(), r.front.String(), tc, nil)
 	if err != nil {
 		r.t.Fatal(err)
 	}
