@@ -33,6 +33,12 @@ var (
 // newCostRig starts an engine; frontend and backend are further lines of their tables.
 func newCostRig(t testing.TB, frontend, backend string) *costRig {
 	t.Helper()
+	return startCostRig(t, t.TempDir(), "", frontend, backend)
+}
+
+// startCostRig starts an engine whose files are in dir; bind is further keys of its listener.
+func startCostRig(t testing.TB, dir, bind, frontend, backend string) *costRig {
+	t.Helper()
 	origin, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +57,7 @@ http-request = "60s"
 http-keep-alive = "600s"
 
 [frontend.web]
-bind = [{ address = "%v" }]
+bind = [{ address = "%v"%s }]
 backend = "api"
 timeouts = "long"
 %s
@@ -59,8 +65,8 @@ timeouts = "long"
 [backend.api]
 servers = [{ name = "s1", address = "%v" }]
 %s
-`, at, frontend, origin.Addr(), backend)
-	cfg, rep := config.Parse("cost.toml", []byte(text), t.TempDir())
+`, at, bind, frontend, origin.Addr(), backend)
+	cfg, rep := config.Parse("cost.toml", []byte(text), dir)
 	if cfg == nil {
 		t.Fatalf("configuration: %v", rep)
 	}

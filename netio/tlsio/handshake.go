@@ -152,6 +152,9 @@ func (c *Conn) finish() (done bool, io netio.IO, err error) {
 	c.run = nil
 	if c.in.open() {
 		c.in.dropHand()
+		if !c.client {
+			c.in.dropCerts()
+		}
 		c.settle()
 	} else if len(c.hello) == 0 {
 		c.hello = nil

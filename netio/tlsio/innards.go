@@ -3,13 +3,14 @@ package tlsio
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"reflect"
 	"unsafe"
 )
 
-// innards are the buffers inside a crypto/tls connection that outlive their use. crypto/tls gives no way to hand them
-// back: rawInput grows to the largest record ever seen (18 KiB) and hand to the largest handshake message, and both stay
-// for the life of the connection. A million idle connections would hold 20 GiB instead of 5.
+// innards are what outlives its use inside a crypto/tls connection. crypto/tls gives no way to hand it back: rawInput
+// grows to the largest record ever seen (18 KiB) and hand to the largest handshake message, and both stay for the life of
+// the connection, as do the peer's certificates. A million idle connections would hold 20 GiB instead of 4.
 //
 // While raw is lent a block, the kernel's bytes go into it directly (fill) and are decrypted in place, which also saves
 // the allocation that crypto/tls makes for every read of its own.
@@ -17,6 +18,9 @@ type innards struct {
 	raw   *bytes.Buffer // ciphertext that was received, from the start of a record
 	input *bytes.Reader // plaintext of the record that is being read; aliases raw's memory
 	hand  *bytes.Buffer // handshake messages that are not complete
+
+	certs  *[]*x509.Certificate   // of the peer
+	chains *[][]*x509.Certificate // from them to a CA
 }
 
 // layout is where a tls.Conn keeps its innards. When a release of Go moves or retypes them, known is false and every
@@ -24,21 +28,24 @@ type innards struct {
 var layout = findLayout(reflect.TypeFor[tls.Conn]())
 
 type connLayout struct {
-	raw, input, hand uintptr
-	known            bool
+	raw, input, hand, certs, chains uintptr
+	known                           bool
 }
 
 func findLayout(conn reflect.Type) connLayout {
 	raw, ok1 := conn.FieldByName("rawInput")
 	input, ok2 := conn.FieldByName("input")
 	hand, ok3 := conn.FieldByName("hand")
-	if !ok1 || !ok2 || !ok3 {
+	certs, ok4 := conn.FieldByName("peerCertificates")
+	chains, ok5 := conn.FieldByName("verifiedChains")
+	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 {
 		return connLayout{}
 	}
 	buffer, reader := reflect.TypeFor[bytes.Buffer](), reflect.TypeFor[bytes.Reader]()
 	return connLayout{
-		raw: raw.Offset, input: input.Offset, hand: hand.Offset,
-		known: raw.Type == buffer && input.Type == reader && hand.Type == buffer,
+		raw: raw.Offset, input: input.Offset, hand: hand.Offset, certs: certs.Offset, chains: chains.Offset,
+		known: raw.Type == buffer && input.Type == reader && hand.Type == buffer &&
+			certs.Type == reflect.TypeFor[[]*x509.Certificate]() && chains.Type == reflect.TypeFor[[][]*x509.Certificate](),
 	}
 }
 
@@ -52,6 +59,9 @@ func innardsOf(tc *tls.Conn) innards {
 		raw:   (*bytes.Buffer)(unsafe.Add(p, layout.raw)),
 		input: (*bytes.Reader)(unsafe.Add(p, layout.input)),
 		hand:  (*bytes.Buffer)(unsafe.Add(p, layout.hand)),
+
+		certs:  (*[]*x509.Certificate)(unsafe.Add(p, layout.certs)),
+		chains: (*[][]*x509.Certificate)(unsafe.Add(p, layout.chains)),
 	}
 }
 
@@ -76,6 +86,11 @@ func (in *innards) dropHand() {
 		*in.hand = bytes.Buffer{}
 	}
 }
+
+// dropCerts forgets what a client has proven its identity with: 5 KiB for each certificate, of which State keeps what
+// anybody asks for. It is for servers, whose last ticket is written before the handshake is over; a client puts the
+// certificates of its server into every session it is given later.
+func (in *innards) dropCerts() { *in.certs, *in.chains = nil, nil }
 
 // The record header (RFC 8446 section 5.1, RFC 5246 section 6.2.1) and the longest record there is: TLS 1.2 allows 2048
 // bytes more than the plaintext.
