@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -144,42 +145,65 @@ func (c *h3Client) moves(t *testing.T) {
 	}
 }
 
-// Clients of four workers change their address in the middle of a request, twice, while the configuration is reloaded again
-// and again. None is lost.
+// transferOnTheMove sends a body and has it back, from three addresses one after the other. Bytes are under way in both
+// directions at every move.
+func (c *h3Client) transferOnTheMove(t *testing.T, seed byte) error {
+	const part, parts = 40_000, 3
+	up, feed := io.Pipe()
+	go func() {
+		body := noise(seed, parts*part)
+		for i := range parts {
+			if i > 0 {
+				c.moves(t)
+			}
+			_, _ = io.CopyN(feed, body, part)
+		}
+		_ = feed.Close()
+	}()
+	rsp, err := c.Post("https://a.example/echo", "application/octet-stream", up)
+	if err != nil {
+		return err
+	}
+	if err := wantSum("echo", rsp.Body, seed, parts*part); err != nil {
+		return err
+	}
+	if d := c.dials.Load(); d != 1 {
+		return fmt.Errorf("%d connections were needed", d)
+	}
+	return nil
+}
+
+// 200 clients of four workers change their address in the middle of a transfer, twice, and none is lost. The same while the
+// configuration is reloaded again and again.
 func TestH3AddressChange(t *testing.T) {
 	t.Parallel()
-	w := start(t, setup{over: tlsed, bind: "h3 = true", servers: []*origin{echoOrigin(t)}, global: "workers = 4", backend: `reuse = "always"`})
-	stop := make(chan struct{})
-	var reloads, all sync.WaitGroup
-	reloads.Go(func() {
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-				w.reload()
+	for _, reloads := range []bool{false, true} {
+		t.Run(fmt.Sprintf("reloads=%v", reloads), func(t *testing.T) {
+			w := start(t, setup{over: tlsed, bind: "h3 = true", servers: []*origin{echoOrigin(t)}, global: "workers = 4", backend: `reuse = "always"`})
+			ctx, cancel := context.WithCancel(t.Context())
+			var reloading, all sync.WaitGroup
+			if reloads {
+				reloading.Go(func() {
+					tick := time.NewTicker(50 * time.Millisecond)
+					defer tick.Stop()
+					for ctx.Err() == nil {
+						w.reload()
+						<-tick.C
+					}
+				})
 			}
-		}
-	})
-	for range 200 {
-		all.Go(func() {
-			c := w.h3Client(t)
-			u := c.upload(t)
-			u.goesOn("before")
-			for _, why := range []string{"from the second address", "from the third address"} {
-				c.moves(t)
-				u.goesOn(why)
+			for i := range 200 {
+				all.Go(func() {
+					c := w.h3Client(t)
+					if err := c.transferOnTheMove(t, byte(i)); err != nil {
+						t.Error(err)
+					}
+					c.close()
+				})
 			}
-			u.ends()
-			if d := c.dials.Load(); d != 1 {
-				t.Errorf("%d connections were needed", d)
-			}
-			c.CloseIdleConnections()
+			all.Wait()
+			cancel()
+			reloading.Wait()
 		})
 	}
-	all.Wait()
-	close(stop)
-	reloads.Wait()
 }
