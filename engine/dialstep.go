@@ -91,7 +91,7 @@ func (x *exchange) takeDial(c *limit.Count, q *queue) {
 	x.join(q)
 	// Only who stands in the queue already can be sure of being seen by a worker that puts a connection to rest right now.
 	if x.way.queue == q && !be.makeWay() {
-		be.askToMakeWay()
+		x.askToMakeWay()
 	}
 }
 

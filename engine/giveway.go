@@ -1,14 +1,17 @@
 package engine
 
-import "weir/internal/stats"
+import (
+	"weir/internal/stats"
+	"weir/pool"
+)
 
 // A backend's max-conn and max-ssl-conn count idle connections too. While somebody waits for a token of theirs, no shared
 // connection rests anywhere:
 //
 //	it becomes idle ── somebody of this worker may use it and has waited longest ──► carries that one
-//	                ├─ who has waited longest is another worker's ─────────────────► moves there; closed if of no use there
+//	                ├─ who has waited longest is another worker's ─────────────────► moves there; closed if of no use to it
 //	                └─ nobody can use it ──────────────────────────────────────────► closed: its token goes to the oldest
-//	somebody begins to wait ── closes what is idle here, else asks another worker to
+//	somebody begins to wait ── closes what is idle here, else asks another worker for what it has
 //
 // The first looks at the queue after it has shown the connection as idle, the second looks for idle connections after it has
 // joined the queue: one of the two sees the other, whatever the order. Without this a request would wait for queue-timeout
@@ -28,44 +31,70 @@ func (be *backend) awaited() *queue {
 
 // giveWay closes this worker's longest unused connection to the backend, if there is one.
 func (be *backend) giveWay() bool {
-	for _, srv := range be.servers {
-		if c, ok := srv.shard.Evict(); ok {
-			c.end(stats.CauseEvicted, false)
-			return true
-		}
+	c := be.evict()
+	if c != nil {
+		c.end(stats.CauseEvicted, false)
 	}
-	return false
+	return c != nil
 }
 
-// makeWay closes idle connections of this worker until nobody waits for a token, and reports whether it closed any.
+// evict takes this worker's longest unused connection to the backend out of its pool, if there is one.
+func (be *backend) evict() *backConn {
+	for _, srv := range be.servers {
+		if c, ok := srv.shard.Evict(); ok {
+			return c
+		}
+	}
+	return nil
+}
+
+// makeWay gives up idle connections of this worker until nobody waits for a token, and reports whether it gave up any.
 func (be *backend) makeWay() (any bool) {
-	for be.awaited() != nil && be.giveWay() {
+	for q := be.awaited(); q != nil; q = be.awaited() {
+		c := be.evict()
+		if c == nil {
+			return any
+		}
 		any = true
+		if worker, _, ok := q.Oldest(); ok && c.srv.canMove(c, worker) {
+			c.srv.handOver(c, worker)
+			return true // it is for one of those who wait; each of the others gives its own reason to look
+		}
+		c.end(stats.CauseEvicted, false)
 	}
 	return any
 }
 
-// makeWayNote asks a worker to close idle connections to a backend, because another needs a new one.
-type makeWayNote struct{ backend string }
+// makeWayNote asks a worker to give up an idle connection to a backend, because another has a request that waits for a new one.
+type makeWayNote struct {
+	backend string
+	fresh   bool // nothing but a new one will do
+}
 
 func (n *makeWayNote) deliver(w *worker) {
-	if be := w.view.backend(n.backend); be != nil {
+	be := w.view.backend(n.backend)
+	switch {
+	case be == nil || be.awaited() == nil:
+	case n.fresh:
+		be.giveWay()
+	default:
 		be.makeWay()
 	}
 }
 
 // askToMakeWay asks one other worker that has idle connections.
-func (be *backend) askToMakeWay() {
+func (x *exchange) askToMakeWay() {
+	be := x.way.backend
 	for _, srv := range be.servers {
 		if worker, ok := srv.shared.pool.Richest(be.w.id, 0); ok {
-			be.w.post(worker, &makeWayNote{backend: be.cfg.Name})
+			be.w.post(worker, &makeWayNote{backend: be.cfg.Name, fresh: x.way.need == pool.Never || x.private()})
 			return
 		}
 	}
 }
 
-// passOn gives up a connection that has become idle for whoever has waited longest for a new one, unless that is x, who can
-// use it here; nil: nobody here can. It reports whether it has.
+// passOn gives a connection that has become idle to whoever has waited longest for a new one, or closes it for that one's sake,
+// unless that is x, who can use it here; nil: nobody here can. It reports whether it has.
 func (srv *server) passOn(c *backConn, x *exchange) bool {
 	q := srv.be.awaited()
 	if q == nil || c.owner != nil {
@@ -79,13 +108,31 @@ func (srv *server) passOn(c *backConn, x *exchange) bool {
 		return false
 	case x != nil && x.way.queue == q && x.way.waiter.Since() <= since:
 		return false
-	case worker == srv.w.id || c.node.Stays:
-		c.end(stats.CauseEvicted, false)
-	default:
+	case srv.canMove(c, worker):
 		srv.handOver(c, worker)
+		return true
 	}
+	if y := srv.waiterOf(q, since); worker == srv.w.id && y != nil && y.fits(c) && c.free() {
+		srv.unawait(y)
+		c.carry(y)
+		return true
+	}
+	c.end(stats.CauseEvicted, false)
 	return true
 }
+
+// waiterOf finds one of this worker's waiters by its place in a queue: who begins to wait first need not be the first to join.
+func (srv *server) waiterOf(q *queue, since uint64) *exchange {
+	for x := srv.firstWaiting; x != nil; x = x.way.next {
+		if x.way.queue == q && x.way.waiter.Since() == since {
+			return x
+		}
+	}
+	return nil
+}
+
+// canMove reports whether a connection that carries nothing can go to a worker.
+func (srv *server) canMove(c *backConn, worker int) bool { return worker != srv.w.id && !c.node.Stays }
 
 // handedOver is a connection on its way to a worker that has not asked for this one, but has the oldest of those who wait.
 type handedOver struct {
@@ -93,7 +140,7 @@ type handedOver struct {
 	given           *given
 }
 
-// handOver sends a connection that carries nothing to another worker.
+// handOver sends a connection that carries nothing, and that the pool does not have, to another worker.
 func (srv *server) handOver(c *backConn, worker int) {
 	srv.shard.Leave(&c.node)
 	if g := c.surrender(); g != nil {
@@ -102,8 +149,8 @@ func (srv *server) handOver(c *backConn, worker int) {
 	}
 }
 
-// deliver runs on the worker that gets the connection. It stays there: who came meanwhile elsewhere is not older by much, and a
-// connection that travels serves nobody.
+// deliver runs on the worker that gets the connection. If the one that it was meant for has been served meanwhile, it goes on to
+// the next: each further step of its way is somebody served.
 func (h *handedOver) deliver(w *worker) {
 	srv := w.takerOf(h.backend, h.server, h.given)
 	if srv == nil {
@@ -114,10 +161,10 @@ func (h *handedOver) deliver(w *worker) {
 	if c == nil {
 		return
 	}
-	if x := srv.waiterFor(c); x != nil {
+	if x := srv.waiterFor(c); x != nil { // also when somebody older has come elsewhere: a connection that travels serves nobody
 		srv.unawait(x)
 		c.carry(x)
 		return
 	}
-	srv.put(c)
+	srv.idle(c)
 }

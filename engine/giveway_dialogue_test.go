@@ -114,3 +114,36 @@ func TestConnectionsAreGivenInOrder(t *testing.T) {
 		r.finish()
 	}
 }
+
+// TestNothingIsClosedForWhoCanShare: a crowd over three workers shares few connections, each of which any of them may use.
+// Connections move between the workers, and none is closed to make room for another.
+func TestNothingIsClosedForWhoCanShare(t *testing.T) {
+	for seed := range uint64(60) {
+		most := 1 + int(seed%4)
+		r := newRig(t, seed, 3, few(most, "reuse = \"always\"\n").text())
+		r.exact = true
+		r.net.Latency = time.Duration(seed%7) * 100 * time.Microsecond
+		r.net.Server(serverOne, sim.Echo)
+		var all []*sim.Surfer
+		for i := range 40 {
+			s := &sim.Surfer{}
+			for n := range 1 + i%5 {
+				s.Requests = append(s.Requests, get(fmt.Sprintf("/%d-%d", i, n)))
+			}
+			all = append(all, s)
+			r.net.After(time.Duration(i)*200*time.Microsecond, func() { r.net.Client(frontAddr, s) })
+		}
+		r.must("all are served", 10*time.Second, func() bool {
+			return !slices.ContainsFunc(all, func(s *sim.Surfer) bool { return !s.Done() })
+		})
+		for _, l := range r.lines {
+			if l.Status != 200 {
+				t.Errorf("seed %d: %+v", seed, l)
+			}
+		}
+		if n := r.closed("api", "s1", stats.CauseEvicted); n != 0 {
+			t.Errorf("seed %d: %d connections were closed", seed, n)
+		}
+		r.finish()
+	}
+}

@@ -196,17 +196,19 @@ func (srv *server) idle(c *backConn) {
 // waiterFor returns the first waiting exchange that c may carry.
 func (srv *server) waiterFor(c *backConn) *exchange {
 	for x := srv.firstWaiting; x != nil; x = x.way.next {
-		if c.owner != nil {
-			if c.owner == x.s && !x.way.fresh && x.ownKey() == c.node.Key() {
-				return x
-			}
-			continue
-		}
-		if !x.private() && x.mayRide(c) && x.poolKey() == c.node.Key() {
+		if x.fits(c) {
 			return x
 		}
 	}
 	return nil
+}
+
+// fits reports whether the exchange, which waits for a connection to c's server, may have c.
+func (x *exchange) fits(c *backConn) bool {
+	if c.owner != nil {
+		return c.owner == x.s && !x.way.fresh && x.ownKey() == c.node.Key()
+	}
+	return !x.private() && x.mayRide(c) && x.poolKey() == c.node.Key()
 }
 
 // mayRide reports whether the reuse mode lets x use c, which is idle.
