@@ -146,10 +146,11 @@ func (b *budget) onHeadDone() {
 }
 
 // onDataSent: a DATA frame with n bytes in it went out. Receivers may answer each with an update for the stream and one for
-// the connection, and gRPC measures the path with a PING. Updates of few bytes answer a frame of few bytes, unless it was a
-// window that made it so small (CVE-2019-9511).
+// the connection, and more of them if they read it in pieces; gRPC measures the path with a PING. Updates of few bytes
+// answer a frame of few bytes, unless it was a window that made it so small (CVE-2019-9511). What large frames earn is
+// more than the remainders of windows cost that come back between them.
 func (b *budget) onDataSent(n int, shut bool) {
-	updates := int32(2)
+	updates := 2 + int32(n)/updateBytes
 	if n < tinyIncrement && !shut {
 		updates *= tinyCost
 	}
@@ -160,6 +161,9 @@ func (b *budget) onDataSent(n int, shut bool) {
 // An update of less than tinyIncrement bytes is what no receiver that means well sends often: it costs as much as tinyCost
 // others.
 const tinyIncrement, tinyCost = 64, 8
+
+// updateBytes is the piece that a receiver may read at a time and open two windows for: half of it counts as one.
+const updateBytes = 512
 
 // onStreamDone: a stream was carried to its end by both sides.
 func (b *budget) onStreamDone() {

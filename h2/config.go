@@ -13,9 +13,9 @@ import (
 type Config struct {
 	Server bool // our role
 
-	MaxConcurrentStreams uint32 // server role: streams a client may have at once
+	MaxConcurrentStreams uint32 // streams at once: a client's in the server role, else those that Open gives
 	InitialWindow        int32  // bytes a peer may send on a stream before any has left; at least 1
-	ConnWindow           int32  // bytes a peer may send on all streams; at least the protocol's 65535
+	ConnWindow           int32  // bytes that may be held of all streams together (window.go)
 	MaxHeaderList        uint32 // bytes of a field section as RFC 9113 section 6.5.2 counts them
 	MaxFrame             uint32 // bytes of a frame's payload that we accept, 16384 to 16777215
 	EnableConnect        bool   // server role: offer extended CONNECT (RFC 8441)
@@ -45,13 +45,13 @@ func DefaultConfig(server bool) Config {
 // check panics when the configuration cannot be used: whoever made it did not start from DefaultConfig.
 func (c *Config) check() {
 	switch {
-	case c.InitialWindow < 1, c.ConnWindow < windowInitial:
+	case c.InitialWindow < 1, c.ConnWindow < connWindowMin:
 		panic("h2: window below the least that works")
 	case c.MaxFrame < frameBytesMin || c.MaxFrame > frameBytesMax:
 		panic("h2: MaxFrame out of range")
 	case c.MaxHeaderList < 1<<10:
 		panic("h2: MaxHeaderList below what a request needs")
-	case c.Server && c.MaxConcurrentStreams == 0:
+	case c.MaxConcurrentStreams == 0:
 		panic("h2: no streams")
 	}
 	c.Limits.check()

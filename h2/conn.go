@@ -31,7 +31,8 @@ type Conn struct {
 func New(cfg *Config, slab *Slab) *Conn {
 	cfg.check()
 	c := &Conn{cfg: cfg, slab: slab, peer: initialPeer(), budget: newBudget(&cfg.Limits)}
-	c.flow = connFlow{send: windowInitial, recv: recvWindow{left: cfg.ConnWindow}}
+	c.flow = connFlow{send: windowInitial, recv: newConnWindow(cfg)}
+	c.own.window = windowInitial
 	c.away.sent = noGoAway
 	if cfg.Server {
 		c.in.phase = phasePreface
@@ -74,7 +75,8 @@ func (c *Conn) FreeStreams() int {
 		return 0
 	}
 	ids := int64(MaxStreamID-c.streams.nextID)/2 + 1 - int64(c.streams.unsent)
-	return int(max(0, min(int64(c.peer.maxStreams)-int64(c.streams.active), ids)))
+	most := min(c.peer.maxStreams, c.cfg.MaxConcurrentStreams)
+	return int(max(0, min(int64(most)-int64(c.streams.active), ids)))
 }
 
 // Draining reports whether either side has said GOAWAY: streams under way finish, new ones belong elsewhere. A client role
@@ -136,7 +138,7 @@ func (c *Conn) Forget(s *Stream) {
 	case stateOpen, stateHalfRemote:
 		c.resetStream(s, Cancel)
 	}
-	c.credit(s.recv.held)
+	c.release(s.recv.held)
 	c.streams.remove(s)
 	c.slab.freeStream(s)
 }

@@ -3,7 +3,7 @@ package h2
 // connFlow is the connection's two flow-control windows (RFC 9113 section 5.2).
 type connFlow struct {
 	send int32 // what the peer's window has left
-	recv recvWindow
+	recv connWindow
 }
 
 // Consumed says that n bytes of EventData of s have left for good. The windows that they occupied open again: the peer is
@@ -13,33 +13,8 @@ func (c *Conn) Consumed(s *Stream, n int) {
 		panic("h2: more consumed than held")
 	}
 	s.recv.held -= int32(n)
-	c.credit(int32(n))
+	c.release(int32(n))
 	c.creditStream(s, int32(n))
-}
-
-// credit gives n bytes back to the peer for the connection.
-func (c *Conn) credit(n int32) {
-	w := &c.flow.recv
-	if w.credit += n; w.credit < c.cfg.ConnWindow/2 || c.failed != nil {
-		return
-	}
-	c.out.buf = appendFrame32(c.block(), frameWindow, 0, uint32(w.credit))
-	w.left += w.credit
-	w.credit = 0
-}
-
-// creditStream gives n bytes back to the peer for a stream. Nobody needs a window who has nothing more to send.
-func (c *Conn) creditStream(s *Stream, n int32) {
-	if !s.receiving() {
-		return
-	}
-	w := &s.recv
-	if w.credit += n; w.credit == 0 || w.credit < c.cfg.InitialWindow/2 || c.failed != nil {
-		return
-	}
-	c.out.buf = appendFrame32(c.block(), frameWindow, s.ID, uint32(w.credit))
-	w.left += w.credit
-	w.credit = 0
 }
 
 // SendRoom is how many bytes AppendData would take for s now.

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
+	"weir/internal/mono"
 	"weir/internal/msg"
 )
 
@@ -21,6 +23,7 @@ type side struct {
 	h       msg.Head
 	streams map[uint32]*talk
 	order   []uint32
+	now     mono.Time
 }
 
 // talk is one message pair as one side sees it.
@@ -42,11 +45,13 @@ type talk struct {
 func newSide(t *rapid.T, name string, server bool) *side {
 	cfg := DefaultConfig(server)
 	cfg.InitialWindow = int32(rapid.SampledFrom([]int{1, 50, 1000, 65535, 100000}).Draw(t, name+" window"))
+	cfg.ConnWindow = int32(rapid.SampledFrom([]int{8 << 10, 70000, 128 << 10}).Draw(t, name+" holds"))
 	cfg.MaxConcurrentStreams = 4
 	cfg.MaxHeaderList = 2048
 	cfg.Limits.WindowUpdate, cfg.Limits.Resets, cfg.Limits.Ignored = 1<<20, 1<<20, 1<<20 // not what is tested here
 	d := &side{t: t, name: name, c: New(&cfg, &Slab{}), streams: map[uint32]*talk{}}
-	d.wire = d.c.AppendPreface(nil, 1)
+	d.now = 1
+	d.wire = d.c.AppendPreface(nil, d.now)
 	return d
 }
 
@@ -59,7 +64,7 @@ func (d *side) deliver(n int) {
 	d.input = append(d.input, d.other.wire[:n]...)
 	d.other.wire = d.other.wire[n:]
 	for {
-		ev, used, err := d.c.Recv(d.input, &d.h, 1)
+		ev, used, err := d.c.Recv(d.input, &d.h, d.now)
 		if err != nil {
 			d.t.Fatalf("%s: %v", d.name, err)
 		}
@@ -219,6 +224,7 @@ func (d *side) pick() *talk {
 }
 
 func (d *side) step() {
+	d.now = d.now.Add(rapid.SampledFrom([]time.Duration{0, time.Millisecond, tightFor}).Draw(d.t, "time"))
 	switch rapid.IntRange(0, 9).Draw(d.t, d.name) {
 	case 0:
 		if !d.c.cfg.Server {
@@ -299,7 +305,7 @@ func TestPair(t *testing.T) {
 				t.Fatalf("%s holds %d streams", d.name, d.c.Streams())
 			}
 			w := d.c.flow.recv
-			if w.left+w.credit != d.c.cfg.ConnWindow || d.other.c.flow.send != w.left {
+			if w.left+w.credit != w.size || d.other.c.flow.send != w.left {
 				t.Fatalf("%s: %+v of the connection's window, the other side has %d", d.name, w, d.other.c.flow.send)
 			}
 		}

@@ -49,6 +49,7 @@ func (c *Conn) Recv(b []byte, h *msg.Head, now mono.Time) (ev Event, n int, err 
 		return ev, 0, c.failed
 	}
 	c.now = now
+	c.regulate()
 	for ev.Kind == EventNone {
 		m, err := c.step(b[n:], h, &ev)
 		n += m

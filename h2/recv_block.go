@@ -247,7 +247,7 @@ func (c *Conn) refuse(id uint32, e *Error, ev *Event) *Error {
 func (c *Conn) onRequest(blk *fieldBlock, sec *section, ev *Event) *Error {
 	s := c.slab.getStream()
 	s.ID, s.send = blk.id, c.peer.window
-	s.recv.left = c.recvWindowNow()
+	s.recv.open(c.own.window)
 	s.prio = sec.priority
 	if p, ok := c.early.take(blk.id); ok {
 		s.prio = p
@@ -260,6 +260,8 @@ func (c *Conn) onRequest(blk *fieldBlock, sec *section, ev *Event) *Error {
 	*ev = Event{Kind: EventHead, Stream: s, End: blk.end, TooLarge: sec.large}
 	if blk.end {
 		c.endRemote(s)
+	} else if c.lend(s) {
+		c.out.buf = c.appendUpdate(c.block(), s)
 	}
 	c.budget.onHeadDone()
 	if sec.large {

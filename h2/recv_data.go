@@ -129,6 +129,7 @@ func (c *Conn) onData(b []byte, ev *Event) (n int, err *Error) {
 	if s != nil && data > 0 {
 		in.owed -= int32(data)
 		s.recv.held += int32(data)
+		c.flow.recv.held += int32(data)
 		ev.Kind, ev.Stream, ev.Data = EventData, s, b[:data]
 	}
 	in.left -= uint32(len(b))

@@ -38,6 +38,9 @@ func (c *Conn) AppendHead(dst []byte, s *Stream, h *msg.Head, end bool) []byte {
 	if end {
 		c.endLocal(s)
 	}
+	if !c.cfg.Server && c.lend(s) {
+		dst = c.appendUpdate(dst, s)
+	}
 	return dst
 }
 
@@ -57,7 +60,8 @@ func (c *Conn) beginRequest(s *Stream, h *msg.Head) {
 	t.unsent--
 	t.recent.open(s.ID)
 	t.index(s)
-	s.send, s.recv.left = c.peer.window, c.recvWindowNow()
+	s.send = c.peer.window
+	s.recv.open(c.own.window)
 	c.setState(s, stateOpen)
 	switch {
 	case h.Protocol.Len() > 0 || h.Method == msg.MethodConnect:

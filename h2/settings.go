@@ -38,19 +38,36 @@ func initialPeer() peerSettings {
 	return peerSettings{maxStreams: maxStreamsAssumed, window: windowInitial, maxFrame: frameBytesMin, maxHeaderList: 1<<32 - 1}
 }
 
-// ownSettings is the one SETTINGS frame that we send.
+// ownSettings is what we have set. All but the streams' initial window is said once. Of two windows that the peer may go by
+// while it has not acknowledged our latest SETTINGS, the larger one holds (RFC 9113 section 6.9.3).
 type ownSettings struct {
-	acked bool
-	ackBy mono.Time // 0: nothing is waited for
+	window  int32     // that a new stream of the peer's starts with
+	next    int32     // the same, once SETTINGS are acknowledged
+	waiting bool      // SETTINGS were sent and not acknowledged
+	ackBy   mono.Time // 0: nothing is waited for
 }
 
-// recvWindowNow is the window that a new stream of the peer's starts with. Until our SETTINGS are acknowledged the peer
-// may go by the protocol's initial value (RFC 9113 section 6.9.3).
-func (c *Conn) recvWindowNow() int32 {
-	if c.own.acked {
-		return c.cfg.InitialWindow
+// announce notes that SETTINGS with this initial window leave.
+func (c *Conn) announce(window int32) {
+	c.own.next, c.own.waiting = window, true
+	if c.cfg.SettingsTimeout > 0 {
+		c.own.ackBy = c.now.Add(c.cfg.SettingsTimeout)
 	}
-	return max(c.cfg.InitialWindow, windowInitial)
+	if window > c.own.window {
+		c.shift(window)
+	}
+}
+
+// shift changes the window that new streams start with, and with it those of the streams there are (section 6.9.2).
+func (c *Conn) shift(window int32) {
+	more := window - c.own.window
+	c.own.window = window
+	for s := c.streams.first; s != nil && more != 0; s = s.live.next {
+		if s.receiving() {
+			s.recv.left += more
+			s.recv.size += more
+		}
+	}
 }
 
 // AppendPreface appends what we send first: in the client role the preface, then in both SETTINGS, and WINDOW_UPDATE for
@@ -58,9 +75,7 @@ func (c *Conn) recvWindowNow() int32 {
 func (c *Conn) AppendPreface(dst []byte, now mono.Time) []byte {
 	cfg := c.cfg
 	c.now, c.budget.settled = now, now
-	if cfg.SettingsTimeout > 0 {
-		c.own.ackBy = now.Add(cfg.SettingsTimeout)
-	}
+	c.announce(cfg.InitialWindow)
 	if !cfg.Server {
 		dst = append(dst, Preface...)
 	}
@@ -83,7 +98,7 @@ func (c *Conn) AppendPreface(dst []byte, now mono.Time) []byte {
 	}
 	dst = appendSetting(dst, settingMaxHeaderList, cfg.MaxHeaderList)
 	putFrame(dst[start:], len(dst)-start-frameHeaderBytes, frameSettings, 0, 0)
-	if more := cfg.ConnWindow - windowInitial; more > 0 {
+	if more := cfg.openWindow() - windowInitial; more > 0 {
 		dst = appendFrame32(dst, frameWindow, 0, uint32(more))
 	}
 	return dst
@@ -123,13 +138,17 @@ func (c *Conn) onSettings(b []byte, ev *Event) (n int, err *Error) {
 // onSettingsAck: our values hold from here on (RFC 9113 section 6.5.3). An acknowledgement of nothing is ignored.
 func (c *Conn) onSettingsAck() *Error {
 	c.in.done()
-	if c.own.acked {
+	if !c.own.waiting {
 		return c.charge(abuseIgnored, 1)
 	}
-	c.own = ownSettings{acked: true}
-	if less := windowInitial - c.cfg.InitialWindow; less > 0 {
-		for s := c.streams.first; s != nil; s = s.live.next {
-			s.recv.left -= less
+	c.own.waiting, c.own.ackBy = false, 0
+	c.shift(c.own.next)
+	if c.flow.recv.mode == modeTightening {
+		c.onTight()
+	}
+	for s := c.streams.first; s != nil; s = s.live.next { // half of a smaller window may be free by now
+		if s.receiving() {
+			c.giveStream(s)
 		}
 	}
 	return nil

@@ -67,13 +67,6 @@ const (
 
 func (m messages) has(f messages) bool { return m&f != 0 }
 
-// recvWindow is one flow-control window for what the peer sends. While nothing is lost the three add up to its size.
-type recvWindow struct {
-	left   int32 // what the peer may still send
-	held   int32 // what came and was not consumed
-	credit int32 // what was consumed and not yet given back by WINDOW_UPDATE
-}
-
 // bodyLength is what content-length promised and DATA has not yet brought (RFC 9113 section 8.1.1).
 type bodyLength struct {
 	left  int64

@@ -14,10 +14,10 @@ func (c *Conn) verify() {
 // waits to be given back and what is under way add up to the window.
 func (c *Conn) verifyWindows() {
 	w := &c.flow.recv
-	sum := w.left + w.credit + c.in.owed
+	sum, held, lent := w.left+w.credit+c.in.owed, int32(0), int32(0)
 	for s := c.streams.first; s != nil; s = s.live.next {
-		sum += s.recv.held
-		if s.recv.held < 0 || s.recv.credit < 0 {
+		held += s.recv.held
+		if s.recv.held < 0 {
 			panic("h2: negative bytes held")
 		}
 		if !s.receiving() {
@@ -27,12 +27,20 @@ func (c *Conn) verifyWindows() {
 		if c.in.stream == s {
 			own += c.in.owed
 		}
-		if own != c.recvWindowNow() {
+		lent += max(0, s.recv.left+s.recv.credit)
+		if own != s.recv.size {
 			panic("h2: a stream's window leaks")
 		}
 	}
-	if sum != c.cfg.ConnWindow {
+	if sum+held != w.size || held != w.held {
 		panic("h2: the connection's window leaks")
+	}
+	if w.left+w.held+c.in.owed > max(c.cfg.ConnWindow, windowInitial) {
+		panic("h2: the peer may make us hold more than there is")
+	}
+	fits := c.cfg.share()*int32(c.cfg.MaxConcurrentStreams) <= c.cfg.ConnWindow/4 && c.cfg.openWindow() >= windowInitial
+	if w.mode == modeTight && w.left+w.credit+c.in.owed < lent && fits && c.failed == nil {
+		panic("h2: a stream's window is open and the connection's is not")
 	}
 }
 
