@@ -74,14 +74,17 @@ func (b *backH2) carry(x *exchange) {
 	x.attach(t, c)
 }
 
-// show tells the pool how many further streams the connection has room for.
+// show tells the pool how many further streams the connection has room for. One where many responses wait for their
+// clients is crowded: it gets further streams only when no other connection can be had (squeezeIn).
 func (b *backH2) show() {
 	if b.c.owner != nil || b.goaway || b.live == 0 || b.c.stage != backOpen {
 		return
 	}
-	n := b.codec.FreeStreams()
+	n := b.codec.Roomy()
 	if _, over := b.c.over(); over {
 		n = 0
+	} else if n == 0 && b.open() {
+		b.c.srv.crowded = b.c
 	}
 	b.c.srv.streams.Set(&b.c.node, n)
 }

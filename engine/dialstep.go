@@ -87,12 +87,27 @@ func (x *exchange) takeDial(c *limit.Count, q *queue) {
 	be := x.way.backend
 	if most := c.Max(); most > 0 && c.Current() >= most {
 		be.giveWay()
+		if c.Current() >= most && x.squeezeIn() {
+			return
+		}
 	}
 	x.join(q)
 	// Only who stands in the queue already can be sure of being seen by a worker that puts a connection to rest right now.
 	if x.way.queue == q && !be.makeWay() {
 		x.askToMakeWay()
 	}
+}
+
+// squeezeIn has the exchange, which may open no connection, ride on an h2 connection that others were to be spared.
+func (x *exchange) squeezeIn() bool {
+	srv := x.way.server
+	c := srv.crowded
+	if c == nil || c.h2.live == 0 || !c.free() || x.private() || !x.mayRide(c) || c.node.Key() != x.poolKey() {
+		return false
+	}
+	srv.unawait(x)
+	c.carry(x)
+	return true
 }
 
 // open opens a connection for the exchange, which holds all tokens for it.

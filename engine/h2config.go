@@ -6,34 +6,29 @@ import (
 	"weir/internal/mono"
 )
 
-// windowOf is a flow-control window that lets a peer fill what one connection may hold, and not more.
-func windowOf(bufferMax int) int32 { return int32(max(bufferMax, 64<<10)) }
-
 // frontH2Config is how clients of a frontend are spoken to.
 func frontH2Config(f *config.Frontend, bufferMax int) *h2.Config {
 	c := h2.DefaultConfig(true)
 	c.MaxConcurrentStreams = uint32(f.H2MaxConcurrentStreams)
 	c.MaxHeaderList = uint32(f.MaxHeadSize)
-	c.ConnWindow = windowOf(bufferMax)
+	holdAtMost(&c, bufferMax)
 	c.HeadTimeout = f.Timeouts.HTTPRequest
 	return &c
 }
 
-// Windows towards servers. The clients of one server connection are strangers to each other: one that does not read may
-// fill the window of its own stream, and must not fill that of the connection, which would stop all others. So the streams'
-// windows alone bound what is held.
-const (
-	backStreamWindow = 64 << 10
-	backConnWindow   = 1 << 30
-)
-
 // backH2Config is how servers of a backend are spoken to.
-func backH2Config(b *config.Backend, bufferMax int) *h2.Config {
+func backH2Config(bufferMax int) *h2.Config {
 	c := h2.DefaultConfig(false)
-	c.ConnWindow = backConnWindow
-	c.InitialWindow = int32(min(bufferMax, backStreamWindow))
+	holdAtMost(&c, bufferMax)
 	c.MaxHeaderList = responseHeadMax
 	return &c
+}
+
+// holdAtMost makes a peer's windows so that what waits for readers on one connection stays within the bound. No stream may
+// fill more than all of them together.
+func holdAtMost(c *h2.Config, bufferMax int) {
+	c.ConnWindow = int32(bufferMax)
+	c.InitialWindow = min(c.InitialWindow, c.ConnWindow/2)
 }
 
 // ping asks an idle connection whether it still lives before it is used (idle-ping). It reports whether the answer is

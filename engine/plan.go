@@ -277,7 +277,7 @@ func (w *worker) applyBackend(p *plan, b *config.Backend, old *view) *backend {
 	be.replayMax = be.bufferMax / 2
 	be.maxRetries = int(pb.limits.Retries.Max())
 	be.policy = pool.PolicyOf(b)
-	be.h2 = backH2Config(b, be.bufferMax)
+	be.h2 = backH2Config(be.bufferMax)
 	be.queue, be.connQueue, be.sslQueue = pb.queue, pb.connQueue, pb.sslQueue
 	before := be.servers
 	be.servers = nil

@@ -58,6 +58,7 @@ type server struct {
 
 	shard   *pool.Shard[*backConn]
 	streams *pool.Streams[*backConn] // open h2 connections
+	crowded *backConn                // the h2 connection that was last found crowded; nil: none is
 	queue   *queue                   // exchanges that can go to no other server
 	retired bool                     // no longer in the configuration, or its address has changed: what is left finishes
 	noH2    bool                     // ALPN has chosen HTTP/1.1 before: no second stream is promised
@@ -215,6 +216,9 @@ func (c *backConn) hint(h *msg.Head) {
 // forget takes the connection out of whatever holds it. It is called once, at the end.
 func (srv *server) forget(c *backConn) {
 	srv.dialEnded(c)
+	if srv.crowded == c {
+		srv.crowded = nil
+	}
 	srv.streams.Remove(&c.node)
 	srv.shard.Closed(&c.node, srv.w.now)
 }
