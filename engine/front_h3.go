@@ -207,16 +207,11 @@ func (f *frontH3) ended() {
 }
 
 // settle ends the connection when its client has everything: QUIC forgets what is not acknowledged when a connection is
-// closed, and the last responses would be cut. A client that goes by itself is faster.
+// closed, and the last responses would be cut. So would a refusal of what came after the goodbye, or the answer to a head that
+// never came whole. A client that goes by itself is faster.
 func (f *frontH3) settle() {
-	w := f.s.w
-	pause := f.conn.LossTime()
-	if f.conn.Queued() == 0 && w.now.Sub(f.idle) > 2*pause {
-		f.close()
-		return
-	}
 	f.away, f.sent = h3Settles, false
-	f.s.arm(w.now.Add(pause))
+	f.s.arm(f.s.w.now.Add(f.conn.LossTime()))
 }
 
 // onSettled looks what has become of the last responses. What was sent since it last looked may have been lost.
