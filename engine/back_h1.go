@@ -2,6 +2,7 @@ package engine
 
 import (
 	"weir/h1"
+	"weir/internal/buf"
 	"weir/internal/mono"
 	"weir/internal/msg"
 	"weir/internal/stats"
@@ -74,7 +75,7 @@ func (b *backH1) readLimit() int {
 	if b.x.rsp.state == rspAwaited {
 		return scratchBytes
 	}
-	return b.x.rspRoom()
+	return max(b.x.rspRoom(), buf.BlockBytesMin)
 }
 
 // onIdleInput ends an idle connection that turned readable: the server has closed it, or sent what nobody asked for.
@@ -116,25 +117,26 @@ func (b *backH1) feed(c *backConn, p []byte) []byte {
 			}
 			return nil
 		}
-		in := p
+		room := len(p)
 		if x.rsp.state != rspAwaited {
-			in = p[:min(len(p), max(x.rspRoom(), 0))]
-			if len(in) == 0 && (b.tunnel || b.reader.BodyLeft() != 0) {
-				return p
-			}
+			room = x.rspRoom()
 		}
 		if b.tunnel {
-			x.onRspData(in)
-			p = p[len(in):]
+			n := min(len(p), room)
+			if n == 0 {
+				return p
+			}
+			x.onRspData(p[:n])
+			p = p[n:]
 			continue
 		}
 		h := &c.w.inHead
-		ev, n, err := b.reader.Recv(in, h)
+		ev, n, err := b.reader.RecvUpTo(p, room, h)
 		if err != nil {
 			b.onBad(c)
 			return nil
 		}
-		b.got = b.got || n > 0 || len(in) > 0
+		b.got = b.got || len(p) > 0
 		p = p[n:]
 		if ev.Kind == h1.None {
 			return p

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"weir/h1"
+	"weir/internal/buf"
 	"weir/internal/limit"
 	"weir/internal/mono"
 	"weir/internal/msg"
@@ -98,10 +99,11 @@ func (f *frontH1) onReadable(s *session) {
 	}
 }
 
-// readLimit is how much may be read: no more of a body than the other side has room for.
+// readLimit is how much may be read: no more of a body than the other side has room for. What little more it is at the
+// least is kept, and saves reading a body byte by byte into a window that opens byte by byte.
 func (f *frontH1) readLimit(s *session) int {
 	if f.state == h1Body || f.state == h1Tunnel {
-		return f.x.reqRoom()
+		return max(f.x.reqRoom(), buf.BlockBytesMin)
 	}
 	return scratchBytes
 }
@@ -170,16 +172,13 @@ func (f *frontH1) feed(s *session, b []byte) []byte {
 			f.state, f.since = h1Head, s.w.now
 			s.arm(deadlineAfter(s.w.now, s.fe.cfg.Timeouts.HTTPRequest))
 		}
-		in := b
+		room := len(b)
 		if f.state == h1Body {
-			in = b[:min(len(b), f.x.reqRoom())]
-			if len(in) == 0 && f.reader.BodyLeft() != 0 {
-				return b
-			}
+			room = f.x.reqRoom()
 		}
 		h := &s.w.inHead
-		ev, n, err := f.reader.Recv(in, h)
-		if err != nil && f.badPreface(s, in, err) {
+		ev, n, err := f.reader.RecvUpTo(b, room, h)
+		if err != nil && f.badPreface(s, b, err) {
 			s.w.noteFault(s, "no preface of HTTP/2, and no HTTP/1")
 			s.linger()
 			return nil

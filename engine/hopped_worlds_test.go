@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"weir/internal/sim"
 )
 
 // hop makes requests pass the proxy twice: what clients ask web for goes to a backend whose only server is another frontend
@@ -37,8 +39,8 @@ func hop(t testing.TB, secure, h2 bool, keys string) string {
 		server += "h2 = \"h2c\"\n"
 	}
 	return more +
-		"[frontend.inner]\nbind = [{ address = \"192.0.2.1:443\"" + bind + " }]\nbackend = \"api\"\ntimeouts = \"inner\"\n" +
-		"[backend.hop]\ntimeouts = \"inner\"\n" + server + "servers = [{ name = \"inner\", address = \"192.0.2.1:443\" }]\n"
+		"[frontend.inner]\nbind = [{ address = \"192.0.2.1:443\"" + bind + " }]\nbackend = \"api\"\ntimeouts = \"inner\"\nlimits = \"some\"\n" +
+		"[backend.hop]\ntimeouts = \"inner\"\nlimits = \"some\"\n" + server + "servers = [{ name = \"inner\", address = \"192.0.2.1:443\" }]\n"
 }
 
 // siteFiles makes a certificate for a.example that vouches for itself.
@@ -70,31 +72,55 @@ func siteFiles(t testing.TB) (cert, key string) {
 }
 
 // hoppedWorld is a world in which every request passes the hop and must still get exactly what its server did with it.
-func hoppedWorld(t *testing.T, seed uint64, secure, h2 bool) {
+func hoppedWorld(t *testing.T, seed uint64, secure, h2, losses bool) {
 	rnd := rand.New(rand.NewPCG(seed, 6))
-	c := &terms{limits: allOff, backend: "max-errors = 0\nreuse = \"always\"\n", servers: []string{""}}
-	c.hop = hop(t, secure, h2, fmt.Sprintf("reuse = %q\n", pick(rnd, "never", "safe", "aggressive", "always")))
+	c := &terms{limits: allOff, backend: "max-errors = 0\nreuse = \"always\"\n", servers: []string{""}, frontend: "limits = \"some\"\n"}
+	c.limits += fmt.Sprintf("max-buffer-size = %q\n", pick(rnd, "16KiB", "64KiB", "128KiB", "256KiB"))
+	c.hop = hop(t, secure, h2, fmt.Sprintf("max-errors = 0\nreuse = %q\n", pick(rnd, "never", "safe", "aggressive", "always")))
 	c.server = "1m"
+	kinds := kindsGood
+	if losses {
+		c.server, kinds = "", kindsAll
+	}
 	r := newRig(t, seed, 1+rnd.IntN(2), c.text())
 	scatter(r.net, rnd)
 	town := newTown(r)
-	town.populate(1, 2+rnd.IntN(10), kindsGood)
+	town.populate(1, 2+rnd.IntN(10), kinds)
 	town.idleMax = 0
 	for _, p := range town.patrons {
 		p.slow = rnd.IntN(2) == 0
 	}
-	r.must("all patrons have left", 5*time.Minute, town.gone)
+	if losses {
+		r.net.Faults.Reset, r.net.Faults.NoFiles = 0.01*rnd.Float64(), 0.1*rnd.Float64()
+		town.pester(rnd, rnd.IntN(10))
+	}
+	r.must("all patrons have left", 10*time.Minute, town.gone)
+	r.net.Faults = sim.Faults{}
+	r.run(100 * time.Millisecond) // who is still on the way here arrives before the listeners close
 	r.finish()
-	town.settle(strict{})
+	town.settle(strict{losses: losses, hop: true})
+}
+
+// hops are the ways over the hop.
+func hops(t *testing.T, world func(t *testing.T, secure, h2 bool)) {
+	for _, h2 := range []bool{false, true} {
+		for _, secure := range []bool{false, true} {
+			t.Run(fmt.Sprintf("h2=%v/tls=%v", h2, secure), func(t *testing.T) { world(t, secure, h2) })
+		}
+	}
 }
 
 // TestHoppedWorlds: the calm worlds once more, over the other transports and protocols.
 func TestHoppedWorlds(t *testing.T) {
-	for _, h2 := range []bool{false, true} {
-		for _, secure := range []bool{false, true} {
-			t.Run(fmt.Sprintf("h2=%v/tls=%v", h2, secure), func(t *testing.T) {
-				seeds(t, 40, func(t *testing.T, seed uint64) { hoppedWorld(t, seed, secure, h2) })
-			})
-		}
-	}
+	hops(t, func(t *testing.T, secure, h2 bool) {
+		seeds(t, 40, func(t *testing.T, seed uint64) { hoppedWorld(t, seed, secure, h2, false) })
+	})
+}
+
+// TestLossyHoppedWorlds: connections are reset at any byte, in the middle of handshakes and frames, and servers do everything
+// wrong. Nothing hangs, nothing is delivered twice, and nothing is left.
+func TestLossyHoppedWorlds(t *testing.T) {
+	hops(t, func(t *testing.T, secure, h2 bool) {
+		seeds(t, 40, func(t *testing.T, seed uint64) { hoppedWorld(t, seed, secure, h2, true) })
+	})
 }

@@ -334,6 +334,7 @@ type strict struct {
 	limits  bool // weir may refuse with 503 because of a limit
 	losses  bool // connections may be reset, and descriptors run out
 	drained bool // who comes late is not served
+	hop     bool // behind the frontend is another, whose own answers are a server's to this one
 }
 
 // settle compares what patrons got with what servers did, and both with the access log.
@@ -397,6 +398,7 @@ func (t *town) judgeServed(o *order, l logLine, s strict) error {
 		return fmt.Errorf("a response that nobody asked for")
 	case m.Get("X-Order") != "" && m.Get("X-Order") != fmt.Sprint(o.id):
 		return fmt.Errorf("it got the response to %s", m.Get("X-Order"))
+	case l.Reason != "" && s.hop && s.losses: // all of the body came, but not the end of its stream
 	case l.Reason != "":
 		return fmt.Errorf("it was served, and the log gives a reason: %s", l.Reason)
 	case l.BytesOut != int64(len(want)):
@@ -408,6 +410,9 @@ func (t *town) judgeServed(o *order, l logLine, s strict) error {
 // judgeOwn looks at an answer of weir's own.
 func (t *town) judgeOwn(o *order, l logLine, s strict) error {
 	m, k := o.answer, kinds[o.kind]
+	if s.hop && s.losses && l.Reason == "" {
+		return nil
+	}
 	if o.method != "HEAD" && m.Body != l.Reason+"\n" {
 		return fmt.Errorf("the body is %q, the log's reason %q", m.Body, l.Reason)
 	}

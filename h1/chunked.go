@@ -27,7 +27,7 @@ func (r *Reader) startChunk() { r.state, r.left, r.digits = stateSize, 0, 0 }
 
 // recvChunked reads the chunked coding (RFC 9112 section 7.1) byte by byte between the data, so that a cut may fall
 // anywhere and nothing is looked at twice.
-func (r *Reader) recvChunked(b []byte, h *msg.Head) (ev Event, n int, f msg.Fault) {
+func (r *Reader) recvChunked(b []byte, room int, h *msg.Head) (ev Event, n int, f msg.Fault) {
 	for r.state != stateTrailers {
 		if n == len(b) {
 			return ev, n, 0
@@ -35,7 +35,10 @@ func (r *Reader) recvChunked(b []byte, h *msg.Head) (ev Event, n int, f msg.Faul
 		c := b[n]
 		switch r.state {
 		case stateChunk:
-			d := r.chunkData(b[n:])
+			if room == 0 {
+				return ev, n, 0
+			}
+			d := r.chunkData(b[n:min(len(b), n+room)])
 			return Event{Data, d}, n + r.chunkEnd(b[n:], len(d)), 0
 		case stateSize:
 			f = r.sizeByte(c)

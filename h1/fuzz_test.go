@@ -59,6 +59,10 @@ func checkCuts(t *testing.T, stream []byte, asked []request, eof bool, seed uint
 		if s := got.String(); s != want {
 			t.Fatalf("cut at %v:\n%s\nwhole:\n%s", cuts, s, want)
 		}
+		narrow := playNarrow(stream, cuts, asked, eof, headMax)
+		if s := narrow.String(); s != want {
+			t.Fatalf("cut at %v, with little room:\n%s\nwhole:\n%s", cuts, s, want)
+		}
 	}
 	return whole
 }

@@ -100,6 +100,13 @@ func (r *Reader) Expect(method msg.Method, upgrade bool) {
 //
 // An absolute-form target without a path is completed in place, within the bytes used.
 func (r *Reader) Recv(b []byte, h *msg.Head) (ev Event, n int, err *Error) {
+	return r.RecvUpTo(b, len(b), h)
+}
+
+// RecvUpTo is Recv for a caller who can take only room bytes of a body. What frames the body is read all the same: who
+// cuts b to its room instead may cut a chunk's size or a trailer short, and never come to its end. With None it may want
+// room instead of more bytes; it comes to the end of a message without any.
+func (r *Reader) RecvUpTo(b []byte, room int, h *msg.Head) (ev Event, n int, err *Error) {
 	var f msg.Fault
 	switch r.state {
 	case stateHead:
@@ -107,10 +114,10 @@ func (r *Reader) Recv(b []byte, h *msg.Head) (ev Event, n int, err *Error) {
 	case stateEnd:
 		ev = r.end(h)
 	case stateLength:
-		ev, n = r.recvLength(b)
+		ev, n = r.recvLength(b[:min(len(b), room)])
 	case stateClose, stateTunnel:
-		if n = len(b); n > 0 {
-			ev = Event{Data, b}
+		if n = min(len(b), room); n > 0 {
+			ev = Event{Data, b[:n:n]}
 		}
 	case stateQuiet:
 		if len(b) > 0 {
@@ -119,7 +126,7 @@ func (r *Reader) Recv(b []byte, h *msg.Head) (ev Event, n int, err *Error) {
 	case stateFailed:
 		f = r.fault
 	default:
-		ev, n, f = r.recvChunked(b, h)
+		ev, n, f = r.recvChunked(b, room, h)
 	}
 	if f != 0 {
 		return Event{}, 0, r.fail(f)

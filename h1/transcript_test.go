@@ -35,13 +35,21 @@ type transcript struct {
 	used     int // bytes consumed
 	eof      Kind
 	r        Reader
-	bare     bool // heads are not vetted
+	bare     bool       // heads are not vetted
+	narrow   *rand.Rand // the caller has little room for data, or none; nil: always enough
 }
 
 // request is what a test response answers.
 type request struct {
 	method  msg.Method
 	upgrade bool
+}
+
+// playNarrow is play for a caller who has hardly any room for data.
+func playNarrow(stream []byte, cuts []int, asked []request, eof bool, headMax int) (t transcript) {
+	t.narrow = rand.New(rand.NewPCG(uint64(len(stream)), 2))
+	t.play(stream, cuts, asked, eof, headMax)
+	return t
 }
 
 // play feeds stream to a reader in pieces: the reader sees one more piece whenever it wants more. cuts are the ascending
@@ -73,13 +81,20 @@ func (t *transcript) play(stream []byte, cuts []int, asked []request, eof bool, 
 	}
 	for _, end := range append(cuts, len(stream)) {
 		for next() {
-			ev, n, err := t.r.Recv(stream[t.used:end:end], &h)
+			room := end
+			if t.narrow != nil {
+				room = t.narrow.IntN(4)
+			}
+			ev, n, err := t.r.RecvUpTo(stream[t.used:end:end], room, &h)
 			if err != nil {
 				t.err = err
 				return
 			}
+			if len(ev.Data) > room {
+				panic("more Data than there is room for")
+			}
 			t.used += n
-			if ev.Kind == None && n == 0 {
+			if ev.Kind == None && n == 0 && (room > 0 || t.narrow == nil) {
 				break
 			}
 			if !t.note(ev, &h, &cur) {
@@ -209,6 +224,10 @@ func sameForAnyCut(t *testing.T, stream []byte, asked []request, eof bool) trans
 		got := play(stream, cuts, asked, eof, testHeadMax)
 		if s := got.String(); s != want {
 			t.Fatalf("cut at %v:\n%s\nwhole:\n%s", cuts, s, want)
+		}
+		narrow := playNarrow(stream, cuts, asked, eof, testHeadMax)
+		if s := narrow.String(); s != want {
+			t.Fatalf("cut at %v, with little room:\n%s\nwhole:\n%s", cuts, s, want)
 		}
 		if got.used != whole.used && got.err == nil {
 			t.Fatalf("cut at %v: %d bytes used, whole %d", cuts, got.used, whole.used)
