@@ -42,19 +42,18 @@ type Options struct {
 // Engine is the running proxy: its workers, and the control plane's view of them. Its methods may be called from any
 // goroutine.
 type Engine struct {
-	log      *slog.Logger
-	version  string
-	started  time.Time
-	files    int
-	memory   int64
-	access   *accessLog
-	shared   *shared
-	running  sync.WaitGroup
-	stop     sync.Once
-	checks   *checker
-	tickets  *tlsio.TicketStore
-	h3Secret *h3.Secret // nil: HTTP/3 was never spoken
-	h3Ready  bool       // the process has been prepared for it
+	log     *slog.Logger
+	version string
+	started time.Time
+	files   int
+	memory  int64
+	access  *accessLog
+	shared  *shared
+	running sync.WaitGroup
+	stop    sync.Once
+	checks  *checker
+	tickets *tlsio.TicketStore
+	h3Ready bool // the process has been prepared for HTTP/3
 
 	mu                sync.Mutex // everything below; never taken by a worker
 	cfg               *config.Config
@@ -283,6 +282,9 @@ func (e *Engine) Drain(ctx context.Context) error {
 		select {
 		case <-poll.C:
 		case <-over:
+			if left.Load() == 0 {
+				return nil // handshakes: there is no client that would notice
+			}
 			return fmt.Errorf("%d client connections were cut after %v", left.Load(), hard)
 		case <-ctx.Done():
 			return ctx.Err()

@@ -1,8 +1,9 @@
 package engine
 
 import (
-	"crypto/rand"
+	"fmt"
 	"net/netip"
+	"os"
 	"runtime"
 	"time"
 
@@ -99,16 +100,25 @@ func (e *Engine) prepareH3(p *plan, pf *planFrontend, f *config.Frontend, b *con
 	if a.endpoint = e.endpoints[b.Address]; a.endpoint != nil { // in use, or not wanted since some reload ago and not idle yet
 		return nil
 	}
-	if e.h3Secret == nil {
-		e.h3Secret = new(h3.Secret)
-		rand.Read(e.h3Secret[:])
-	}
-	endpoint, err := h3.Listen(b.Address, min(len(e.shared.workers), h3.WorkersMax), a.config, e.h3Secret, e.takeQUIC(b.Address))
+	secret := h3Secret(pf.tls[b.Address], b.Address)
+	endpoint, err := h3.Listen(b.Address, min(len(e.shared.workers), h3.WorkersMax), a.config, &secret, e.takeQUIC(b.Address))
 	if err != nil {
 		return err
 	}
 	a.endpoint, a.opened = endpoint, true
 	return nil
+}
+
+// h3Secret is the same after a restart, so that clients whose connections went with a crash are told so at their next packet
+// (RFC 9000 section 10.3.2) instead of waiting for an answer until they give up. The name of the machine is in it: two that
+// serve one certificate must not be able to end each other's connections (section 21.11).
+func h3Secret(sc *tlsio.ServerConfig, addr netip.AddrPort) h3.Secret {
+	machine, _ := os.ReadFile("/etc/machine-id") // not everywhere, and not always its own: the host's name comes on top
+	host, _ := os.Hostname()
+	if key, ok := sc.Secret(fmt.Appendf(nil, "weir h3 %v %s %q", addr, host, machine)); ok {
+		return key
+	}
+	return h3.NewSecret()
 }
 
 func (p *plan) h3At(addr netip.AddrPort) *planH3 {

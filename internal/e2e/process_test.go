@@ -81,6 +81,8 @@ type weir struct {
 	ended  chan struct{} // closed when the process has ended
 	status int           // after ended
 	told   bool          // to end
+
+	finishing sync.Once // finish is called in the end
 }
 
 // start runs weir until the end of the test and returns when it is ready.
@@ -91,14 +93,24 @@ func start(t *testing.T, s setup) *weir {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	w := &weir{t: t, host: newHost(), dir: dir, config: filepath.Join(dir, "weir.toml"), over: s.over, setup: &s, log: &logText{path: filepath.Join(dir, "log")}, ended: make(chan struct{})}
+	w := &weir{t: t, host: newHost(), dir: dir, config: filepath.Join(dir, "weir.toml"), over: s.over, setup: &s, log: &logText{path: filepath.Join(dir, "log")}}
 	w.write(s.text(w.host))
+	w.launch()
+	return w
+}
+
+// launch starts the process and returns when it is ready.
+func (w *weir) launch() {
+	t := w.t
+	t.Helper()
 	w.cmd = exec.Command(binary, "run", "-c", w.config)
-	out, err := os.Create(w.log.path) // a file: a pipe would have to be read until the last heir of it has ended
+	out, err := os.OpenFile(w.log.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) // a pipe would have to be read until its last heir has ended
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer out.Close()
+	ended := make(chan struct{})
+	w.ended = ended
 	w.cmd.Stdout, w.cmd.Stderr = out, out
 	if err := w.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -112,9 +124,9 @@ func start(t *testing.T, s setup) *weir {
 				w.log.note("weir was ended by a signal: " + failed.String())
 			}
 		}
-		close(w.ended)
+		close(ended)
 	}()
-	t.Cleanup(w.finish)
+	w.finishing.Do(func() { t.Cleanup(w.finish) })
 	eventually(t, "weir is ready", func() bool {
 		select {
 		case <-w.ended:
@@ -123,7 +135,15 @@ func start(t *testing.T, s setup) *weir {
 		}
 		return w.ready()
 	})
-	return w
+}
+
+// crash ends the process without a word and starts another.
+func (w *weir) crash() {
+	w.t.Helper()
+	_ = w.cmd.Process.Kill()
+	<-w.ended
+	w.status = 0
+	w.launch()
 }
 
 // write replaces the configuration file.
