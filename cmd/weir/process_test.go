@@ -334,8 +334,15 @@ func TestSettingsReachTheDataPlane(t *testing.T) {
 		{"set server b/s weight 7", "weight b/s 7"},
 		{"set server b/s max-conn 9", "max-conn b/s 9"},
 		{"set limits edge max-conn 5", "limit edge max-conn 5"},
+		{"set limits edge max-conn -3", "limit edge max-conn -3"}, // the data plane's to refuse
+		{"set limits edge queue-timeout -odd", "limit edge queue-timeout -odd"},
+		{"set limits edge max-conn -- -4", "limit edge max-conn -4"},
+		{"set limits edge max-conn -", "limit edge max-conn -"},
 	} {
-		status, stdout, stderr := r.weir(strings.Fields(c.line)...)
+		// The socket comes first: behind "--" there are no flags any more.
+		words := strings.Fields(c.line)
+		words = append([]string{words[0], words[1], "--runtime-socket", r.socket}, words[2:]...)
+		status, stdout, stderr := weir(t, words...)
 		if status != exitDone || stdout+stderr != "" {
 			t.Errorf("%s: status %d, %q %q", c.line, status, stdout, stderr)
 		}
@@ -343,10 +350,14 @@ func TestSettingsReachTheDataPlane(t *testing.T) {
 			t.Errorf("%s: %v", c.line, said)
 		}
 	}
+	if status, _, stderr := r.weir("set", "limits", "edge", "max-conn", "-3"); status != exitDone {
+		t.Errorf("the socket behind a negative number: status %d, %s", status, stderr)
+	}
 	for line, want := range map[string]int{
 		"set server nope/s state ready": exitRefused, "set server b/s state asleep": exitRefused,
 		"set server b/s colour 1": exitRefused, "set server b state ready": exitRefused, "set server b/s state": exitUsage,
-		"set weather b c d": exitUsage, "set": exitUsage,
+		"set weather b c d": exitUsage, "set": exitUsage, "set limits --nope edge max-conn 3": exitUsage, "set limits edge max-conn": exitUsage,
+		"set limits edge max-conn 3 -4": exitUsage,
 	} {
 		if status, _, stderr := r.weir(strings.Fields(line)...); status != want || stderr == "" {
 			t.Errorf("%s: status %d, want %d: %s", line, status, want, stderr)

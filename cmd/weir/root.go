@@ -10,7 +10,7 @@ import (
 // execute runs one command line and returns its exit status.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
-	root.SetArgs(args)
+	root.SetArgs(shielded(root, args))
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	return statusOf(root.ExecuteContext(ctx), stderr)

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"weir/internal/admin"
@@ -49,6 +52,46 @@ func setter(c *cobra.Command, n int) *cobra.Command {
 	}
 	t.addFlags(c)
 	return c
+}
+
+// setWords are what stands before the value of a `weir set` command.
+const setWords = 2
+
+// shielded keeps the value of a `weir set` command from being read as a flag: a negative number is the running weir's to refuse,
+// with its reason. What is a flag of the command stays one.
+func shielded(root *cobra.Command, args []string) []string {
+	c, rest, err := root.Find(args)
+	if err != nil || c.Parent() == nil || c.Parent().Name() != "set" || slices.Contains(rest, "--") {
+		return args
+	}
+	var flags, words []string
+	for i := 0; i < len(rest); i++ {
+		arg := rest[i]
+		known, takesNext := flagOf(c, arg)
+		switch {
+		case len(arg) < 2 || arg[0] != '-' || !known && len(words) == setWords:
+			words = append(words, arg)
+		case takesNext && i+1 < len(rest):
+			flags = append(flags, arg, rest[i+1])
+			i++
+		default:
+			flags = append(flags, arg)
+		}
+	}
+	return slices.Concat([]string{"set", c.Name()}, flags, []string{"--"}, words)
+}
+
+// flagOf reports whether a word is one of the command's flags, and whether the next word is its value.
+func flagOf(c *cobra.Command, arg string) (known, takesNext bool) {
+	c.InitDefaultHelpFlag()
+	name, long := strings.CutPrefix(arg, "--")
+	name, _, joined := strings.Cut(name, "=")
+	f := c.Flags().Lookup(name)
+	if !long && len(arg) > 1 && arg[0] == '-' {
+		f = c.Flags().ShorthandLookup(arg[1:2])
+		joined = len(arg) > 2
+	}
+	return f != nil, f != nil && !joined && f.NoOptDefVal == ""
 }
 
 // words completes each argument from a list of its own; nil is any word.
