@@ -223,6 +223,29 @@ func TestMaxReuse(t *testing.T) {
 	r.finish()
 }
 
+// TestServerHintIsInTime: a server that says how long it keeps an idle connection has it closed before that is over, so that no
+// request meets its end, but not long before.
+func TestServerHintIsInTime(t *testing.T) {
+	for _, mode := range []string{"always", "never"} { // in the pool, and a session's own
+		r := newRig(t, 1, 1, simple("reuse = \""+mode+"\"\n").text())
+		r.net.Server(serverOne, func() sim.Script {
+			return &sim.Origin{Answer: func(p *sim.Peer, m *sim.Message) {
+				p.Send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nKeep-Alive: timeout=2\r\n\r\n")
+			}}
+		})
+		client := sim.Play(sim.Say(get("/")), sim.HearLine("200"))
+		r.net.Client(frontAddr, client)
+		r.must("it is answered", time.Second, client.Done)
+		began := r.net.Now()
+		r.must("it is closed", 5*time.Second, func() bool { return r.closed("api", "s1", stats.CauseServerHint) == 1 })
+		if took := r.net.Now().Sub(began); took < time.Second || took > 2*time.Second {
+			t.Errorf("%s: closed after %v", mode, took)
+		}
+		client.Peer().Close()
+		r.finish()
+	}
+}
+
 // TestLimitsGiveWayAcrossWorkers: the only connection that the backend may have is idle on another worker, and the request
 // needs a new one.
 func TestLimitsGiveWayAcrossWorkers(t *testing.T) {

@@ -17,27 +17,20 @@ var rates = []struct{ level, axis string }{
 	{"backend", "max-conn-rate"}, {"backend", "rate-limit-sessions"}, {"backend", "max-sess-rate"}, {"backend", "max-ssl-rate"},
 }
 
-// measured lets few tests of rates run at once: their clients must be quick enough to use every pass.
-var measured = make(chan struct{}, 4)
-
-// A rate of N lets through N a second, to one in a hundred, and never more than N·T + N/10.
+// A rate of N never lets through more than N·T + N/10. That it lets through as many as it may is proven where time is exact: in
+// the engine's simulated worlds and in package limit.
 func TestRateLimitsAreExact(t *testing.T) {
-	if !quietMachine {
-		t.Skip("needs a quiet machine: -tags quiet")
-	}
 	t.Parallel()
 	for _, r := range rates {
 		t.Run(r.level+","+r.axis, func(t *testing.T) {
 			t.Parallel()
-			measured <- struct{}{}
-			defer func() { <-measured }()
 			testRate(t, r.level, r.axis)
 		})
 	}
 }
 
 func testRate(t *testing.T, level, axis string) {
-	const rate, run = 100, 2400 * time.Millisecond
+	const rate, run = 50, 2400 * time.Millisecond // so few that clients of a busy machine meet the limit too
 	over := plain
 	if axis == "max-ssl-rate" {
 		over = tlsed
@@ -47,7 +40,7 @@ func testRate(t *testing.T, level, axis string) {
 		backOver = over
 	}
 	back := newTally(t, backOver, nil)
-	profile := fmt.Sprintf("queue-depth = 100\nqueue-timeout = \"3s\"\n%s = %d", axis, rate)
+	profile := fmt.Sprintf("queue-depth = 100\nqueue-timeout = \"20s\"\n%s = %d", axis, rate)
 	for _, r := range []string{"max-conn-rate", "rate-limit-sessions", "max-sess-rate", "max-ssl-rate"} {
 		if r != axis {
 			profile += "\n" + r + " = 0"
@@ -69,28 +62,30 @@ func testRate(t *testing.T, level, axis string) {
 	if len(heard.n) != 1 || heard.n["200"] == 0 {
 		t.Errorf("%v", heard.n)
 	}
-	late := 100 * time.Millisecond
-	if axis == "max-ssl-rate" {
-		late = 300 * time.Millisecond // a handshake lies between the pass and the request
-	}
-	wantRate(t, back, began, rate, late)
+	wantRate(t, back, began, rate)
 	row := w.limit(level, axis)
-	if row.Max != rate || row.Hits < int64(heard.n["200"])/2 {
+	if row.Max != rate || row.Hits == 0 || row.Hits > int64(heard.n["200"]) {
 		t.Errorf("shown as %+v after %v", row, heard.n)
 	}
-	seen := map[string]int{}
-	for _, l := range w.accessLog() {
-		seen[l.LimitAxis]++
-	}
-	if seen[axis] < heard.n["200"]/2 {
-		t.Errorf("logged with axes %v", seen)
+	held := 0
+	eventually(t, "all lines are written", func() bool {
+		lines := w.accessLog()
+		held = 0
+		for _, l := range lines {
+			if l.LimitAxis == axis {
+				held++
+			}
+		}
+		return len(lines) == heard.n["200"]
+	})
+	if int64(held) != row.Hits {
+		t.Errorf("%d lines of the log name the axis, %d hits are counted", held, row.Hits)
 	}
 }
 
-// wantRate compares how many requests the server got with how long it took. The upper bound is strict: all of them were let
-// through between the first connect, at began, and the last arrival. late is how much later than it was let through the
-// last one may have arrived.
-func wantRate(t *testing.T, back *tally, began time.Time, rate float64, late time.Duration) {
+// wantRate compares how many requests the server got with how long it took: all of them were let through between the first
+// connect, at began, and the last arrival.
+func wantRate(t *testing.T, back *tally, began time.Time, rate float64) {
 	t.Helper()
 	back.mu.Lock()
 	at := slices.Clone(back.times)
@@ -98,15 +93,14 @@ func wantRate(t *testing.T, back *tally, began time.Time, rate float64, late tim
 	if len(at) == 0 {
 		t.Fatal("nothing was let through")
 	}
-	first, last := slices.MinFunc(at, time.Time.Compare), slices.MaxFunc(at, time.Time.Compare)
-	n := float64(len(at))
-	if most := rate*last.Sub(began).Seconds() + rate/10; n > most {
-		t.Errorf("%v were let through in %v, never more than %.1f may be", n, last.Sub(began), most)
+	slices.SortFunc(at, time.Time.Compare)
+	for i, last := range at {
+		if n, most := float64(i+1), rate*last.Sub(began).Seconds()+rate/10; n > most {
+			t.Errorf("%v were let through in %v, never more than %.1f may be", n, last.Sub(began), most)
+		}
 	}
-	if least := 0.99 * rate * (last.Sub(first) - late).Seconds(); n < least {
-		t.Errorf("%v were let through in %v, want %.1f", n, last.Sub(first), least)
-	}
-	t.Logf("%v in %v: %.2f %% of the rate", n, last.Sub(began), 100*(n-rate/10)/last.Sub(began).Seconds()/rate)
+	n, took := float64(len(at)), at[len(at)-1].Sub(began)
+	t.Logf("%v in %v: %.2f %% of the rate", n, took, 100*(n-rate/10)/took.Seconds()/rate)
 }
 
 // What a rate cannot let through in time is answered at once with its name: a request with 429, a connection with 503 or,
@@ -227,6 +221,13 @@ func TestLimitsChangeEverywhereAtOnce(t *testing.T) {
 	status, _, errs := w.run("set", "limits", "shared", "max-conn", "some")
 	if status != 1 || errs == "" {
 		t.Errorf("no number: status %d, %q", status, errs)
+	}
+	for _, line := range []string{"limits shared max-conn -3", "limits shared queue-timeout -1s", "server api/s1 weight -1", "server api/s1 max-conn -x"} {
+		words := strings.Fields(line)
+		status, _, errs := w.run(append([]string{"set"}, words...)...)
+		if status != 1 || !strings.Contains(errs, words[2]) {
+			t.Errorf("set %s: status %d, %q", line, status, errs)
+		}
 	}
 	if status, _, _ := w.run("set", "limits", "none", "max-conn", "3"); status != 1 {
 		t.Errorf("an unknown profile: status %d", status)

@@ -17,9 +17,6 @@ var required = strings.Fields(`weir_frontend_connections weir_frontend_connectio
 
 // What was done and what is shown is the same, in every place where it is shown.
 func TestNumbersAgree(t *testing.T) {
-	if !quietMachine {
-		t.Skip("needs a quiet machine: -tags quiet")
-	}
 	t.Parallel()
 	hold := newHolding(t)
 	back := newTally(t, plain, hold.serve)
@@ -51,13 +48,16 @@ func TestNumbersAgree(t *testing.T) {
 	for metric, want := range map[string]float64{
 		"weir_server_connections state used": 4, "weir_server_connections state idle": 0, "weir_frontend_connections": clients,
 		"weir_limit_current level backend axis max-conn": 4, "weir_limit_max level backend axis max-conn": 4,
-		"weir_limit_hits_total level backend axis max-conn": clients - 4, "weir_server_connections_opened_total why warm": 2,
-		"weir_server_connections_opened_total why demand": 2, "weir_worker_connections": clients + 4,
+		"weir_server_connections_opened_total why warm": 2, "weir_server_connections_opened_total why demand": 2,
+		"weir_worker_connections": clients + 4,
 	} {
 		words := strings.Fields(metric)
-		if got := w.metric(words[0], words[1:]...); got != want {
-			t.Errorf("in the midst %s is %v, want %v", metric, got, want)
-		}
+		w.wantMetric(want, words[0], words[1:]...)
+	}
+	// One that found the limit met may have been given an idle connection of the other worker's in the next moment.
+	held := w.metric("weir_limit_hits_total", "level", "backend", "axis", "max-conn")
+	if held < clients-4 || held > clients {
+		t.Errorf("%v of %d clients have met the limit, at least %d must", held, clients, clients-4)
 	}
 	hold.release()
 	for range clients {
@@ -107,7 +107,7 @@ func TestNumbersAgree(t *testing.T) {
 	for name, want := range map[string]int{
 		"weir_requests_total": total, "weir_request_duration_seconds_count": total, "weir_connect_duration_seconds_count": opened,
 		"weir_server_connections_opened_total": opened, "weir_frontend_connections_total": clients,
-		"weir_queue_wait_seconds_count": clients - 4,
+		"weir_queue_wait_seconds_count": int(held),
 	} {
 		if got := m.sum(name); int(got) != want {
 			t.Errorf("%s is %v, want %d", name, got, want)
