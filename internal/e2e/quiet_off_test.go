@@ -1,5 +1,0 @@
-//go:build !quiet
-
-package e2e
-
-const quietMachine = false
