@@ -188,7 +188,7 @@ func (x *exchange) recycle() {
 	}
 	x.req.head.Reset()
 	x.req.trailers.Reset()
-	x.req.replay.held.Reset()
+	x.dropReplay()
 	x.req.replay.sent, x.req.replay.lost = 0, false
 	x.req.state, x.req.ended, x.req.continued, x.req.bytes = reqFlowing, false, false, 0
 	x.rsp, x.way, x.time = response{}, way{}, times{}

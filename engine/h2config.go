@@ -24,12 +24,13 @@ func backH2Config(bufferMax int) *h2.Config {
 	return &c
 }
 
-// holdAtMost makes a peer's windows so that what waits for readers on one connection stays within the bound. No stream may
-// fill more than all of them together.
-func holdAtMost(c *h2.Config, bufferMax int) {
-	c.ConnWindow = int32(bufferMax)
-	c.InitialWindow = min(c.InitialWindow, c.ConnWindow/2)
-}
+// holdAtMost makes a peer's windows so that what waits for readers on one connection stays within the bound. Less than
+// holdMin cannot be had.
+func holdAtMost(c *h2.Config, bufferMax int) { c.ConnWindow = int32(max(bufferMax, holdMin)) }
+
+// holdMin is what every peer may send before it has read our settings (RFC 9113 section 6.9.2), and as much more as lets
+// other streams go on when one has sent that.
+const holdMin = 80 << 10
 
 // ping asks an idle connection whether it still lives before it is used (idle-ping). It reports whether the answer is
 // still outstanding.

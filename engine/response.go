@@ -22,7 +22,7 @@ func (x *exchange) onRspHead(h *msg.Head) {
 	}
 	x.rsp.state, x.rsp.status = rspFlowing, h.Status
 	x.rsp.tunnel = h.Framing == msg.BodyTunnel
-	x.req.replay.drop()
+	x.dropReplay()
 	x.succeeded()
 	if h.Flags.Has(msg.FlagNTLM) {
 		x.makePrivate()
@@ -160,7 +160,7 @@ func (x *exchange) end(c *cause) {
 		x.cut = c
 	}
 	x.w.wheel.Arm(&x.timer, mono.Never) // not Disarm: the record's next exchange arms it again, which costs two stores then
-	x.req.replay.drop()
+	x.dropReplay()
 	x.way.tokens.release()
 	x.place = placeEnded
 	x.s.fe.cells.InFlight--

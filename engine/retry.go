@@ -13,16 +13,18 @@ type replay struct {
 }
 
 // record holds p if it may be needed again: only requests that may be sent twice are, and h2 requests that the server
-// may refuse unseen.
+// may refuse unseen. The streams of one client share what a connection may hold.
 func (r *replay) record(x *exchange, p []byte) {
 	if r.lost {
 		return
 	}
-	if x.rsp.state != rspAwaited || !x.mayReplay() || r.held.Len()+len(p) > x.way.backend.replayMax {
-		r.held.Reset()
+	if x.rsp.state != rspAwaited || !x.mayReplay() || r.held.Len()+len(p) > x.way.backend.replayMax ||
+		int(x.s.replays)+len(p) > x.s.fe.bufferMax {
+		x.dropReplay()
 		r.lost = true
 		return
 	}
+	x.s.replays += int32(len(p))
 	r.held.Append(p)
 	r.sent = r.held.Len()
 }
@@ -53,8 +55,13 @@ func (r *replay) pump(b backStream) bool {
 	return true
 }
 
-// drop forgets what is held: the response has begun.
-func (r *replay) drop() { r.held.Reset() }
+// dropReplay forgets what is held: it will not be sent again.
+func (x *exchange) dropReplay() {
+	if n := x.req.replay.held.Len(); n > 0 {
+		x.s.replays -= int32(n)
+		x.req.replay.held.Reset()
+	}
+}
 
 // mayReplay reports whether a part of the request that a server may have seen can be sent again.
 func (x *exchange) mayReplay() bool {

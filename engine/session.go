@@ -28,6 +28,7 @@ type session struct {
 	peer     netip.AddrPort // the client, after the PROXY header if there is one
 	accepted mono.Time
 	requests uint32 // exchanges begun
+	replays  int32  // bytes of requests held for a retry
 	bytesIn  uint64 // of bodies, by exchanges that have ended
 	bytesOut uint64
 	ended    mono.Time // of the last exchange
@@ -171,6 +172,16 @@ func (s *session) linger() {
 	s.finish()
 	s.arm(s.w.now.Add(max(s.fe.cfg.Timeouts.ClientFin, time.Second)))
 	s.wake()
+}
+
+// part sends what is left and closes, when neither side has anything more to say.
+func (s *session) part() {
+	s.flush()
+	if s.backlog() > 0 || s.has(hungUp) {
+		s.linger()
+		return
+	}
+	s.close(false)
 }
 
 // lingerReads bounds what a lingering session reads in one turn; its deadline bounds the rest.

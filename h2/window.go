@@ -6,12 +6,12 @@ import "time"
 // and a stream whose reader has stalled leaves window to the others.
 //
 // While readers keep up the connection is open: every stream has InitialWindow, so that most bodies need no round trip, and
-// the connection's window is a part of ConnWindow only. When most of that part waits for readers it tightens: SETTINGS
+// the connection's window is a part of ConnWindow only. When a quarter of that part waits for readers it tightens: SETTINGS
 // take all streams back to a small share (RFC 9113 section 6.9.2; windows may become negative by it), the kept part of the
 // connection's window is opened, and from then on streams are lent what they need out of what nobody holds. No stream can
 // be stopped by the connection's window any more, since all that was lent fits into it.
 //
-//	          most of the window is held          acknowledged
+//	       a quarter of the window is held        acknowledged
 //	open ────────────────────────────► tightening ────────────► tight
 //	  ▲                                                           │
 //	  └───────── next to nothing is held, for tightFor ───────────┘
@@ -36,11 +36,12 @@ const tightFor = 4 * time.Second
 
 // openWindow is the connection's window while it is open: what is kept back is for the streams that come when all of it is
 // held. Less than the protocol's first window cannot be had; it is not opened again then before enough has left.
-func (c *Config) openWindow() int32 { return c.ConnWindow / 8 * 7 }
+func (c *Config) openWindow() int32 { return c.ConnWindow / 4 * 3 }
 
-// share is the window that every stream has while the connection is tight: all of them together a sixteenth of ConnWindow.
+// share is the window that every stream has while the connection is tight: all of them together what openWindow
+// leaves of ConnWindow.
 func (c *Config) share() int32 {
-	return min(max(c.ConnWindow/16/int32(min(c.MaxConcurrentStreams, 1<<16)), shareMin), c.InitialWindow)
+	return min(max(c.ConnWindow/4/int32(min(c.MaxConcurrentStreams, 1<<16)), shareMin), c.InitialWindow)
 }
 
 // recvWindow is the window of one stream for what the peer sends. While nothing is lost left, held and credit add up to
@@ -140,7 +141,7 @@ func (c *Conn) appendUpdate(dst []byte, s *Stream) []byte {
 func (c *Conn) regulate() {
 	w := &c.flow.recv
 	switch {
-	case w.mode == modeOpen && w.held > w.size/4*3 && !c.own.waiting && c.cfg.share() < c.own.window:
+	case w.mode == modeOpen && w.held > w.size/4 && !c.own.waiting && c.cfg.share() < c.own.window:
 		w.mode = modeTightening
 		c.resettle(c.cfg.share())
 	case w.mode == modeTight && w.held <= w.size/16 && int64(c.now) >= w.until:
@@ -211,12 +212,18 @@ func (c *Conn) Roomy() int {
 // roomyWindow is the part of ConnWindow that a stream should find.
 const roomyWindow = 12 << 10
 
-// lend gives a new stream more than its share while the connection is tight, and reports whether there was something.
+// lend gives a new stream more than its share while the connection is tight, and reports whether there was something. It
+// leaves an eighth of ConnWindow to streams whose readers have been seen to keep up.
 func (c *Conn) lend(s *Stream) bool {
 	if c.flow.recv.mode != modeTight || !s.receiving() {
 		return false
 	}
-	c.resize(s, s.recv.size+c.cfg.ConnWindow/16)
+	spare, _ := c.spare()
+	n := (spare - c.cfg.ConnWindow/8) / 16
+	if n < grantMin {
+		return false
+	}
+	c.resize(s, s.recv.size+n)
 	return s.recv.credit >= grantMin
 }
 
@@ -229,7 +236,7 @@ func (c *Conn) resize(s *Stream, want int32) {
 	if w.size <= cfg.share() {
 		users++
 	}
-	fair := min(max(cfg.ConnWindow/8*7/max(users, 1), cfg.share()), cfg.InitialWindow)
+	fair := min(max(cfg.ConnWindow/max(users, 1), cfg.share()), cfg.InitialWindow)
 	n := min(want, fair) - w.size
 	if n > 0 {
 		n = min(n, max(spare, 0)/2)
