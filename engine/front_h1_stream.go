@@ -123,11 +123,21 @@ func (t *h1Stream) released() {
 		s.close(true)
 	case x.rsp.tunnel && x.cut != nil:
 		s.close(true)
+	case f.bothAreDone(s, x):
+		s.part()
 	case x.rsp.tunnel || !f.keep || f.state == h1Body:
 		s.linger()
 	default:
 		f.next(s)
 	}
+}
+
+// bothAreDone reports whether the client has said, before this response, that it would send no more, and has kept to it: then
+// nothing can come that the kernel would answer with a RST, and lingering would only cost three system calls. A client of TLS
+// still sends its close_notify.
+func (f *frontH1) bothAreDone(s *session, x *exchange) bool {
+	return f.state == h1Wait && !x.rsp.tunnel && !x.req.head.Flags.Has(msg.FlagKeepAlive) &&
+		s.tls == nil && !s.has(canRead) && len(s.pending()) == 0
 }
 
 // goneFront stands in for a client that has left, so that what still happens in the exchange goes nowhere.

@@ -188,3 +188,29 @@ func TestBytesBehindAResponse(t *testing.T) {
 		r.finish()
 	}
 }
+
+// TestClientThatIsDoneIsNotWaitedFor: who has asked for the connection's end and has sent nothing since gets its response and
+// the end of the connection at once, and holds nothing here until it closes its own side.
+func TestClientThatIsDoneIsNotWaitedFor(t *testing.T) {
+	r := newRig(t, 1, 1, simple("reuse = \"always\"\n").text())
+	r.net.Server(serverOne, sim.Echo)
+	client := sim.Play(sim.Say("GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), sim.HearUntil("GET /last\n"),
+		sim.HearEnd(netio.EOF), sim.Pause(time.Minute), sim.Hangup())
+	r.net.Client(frontAddr, client)
+	r.must("only the server connection is left", 50*time.Millisecond, func() bool {
+		return len(r.linesOf("/last")) == 1 && r.ws[0].stats.Loop.Conns == 1
+	})
+	r.must("the client has heard all of it", 2*time.Minute, client.Done)
+	r.finish()
+}
+
+// TestClientThatTalksOnIsListenedTo: one that sends more behind its last request must not get a RST instead of the response.
+func TestClientThatTalksOnIsListenedTo(t *testing.T) {
+	r := newRig(t, 1, 1, simple("reuse = \"always\"\n").text())
+	r.net.Server(serverOne, sim.Echo)
+	client := sim.Play(sim.Say("GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nand more"), sim.HearUntil("GET /last\n"),
+		sim.HearEnd(netio.EOF), sim.Hangup())
+	r.net.Client(frontAddr, client)
+	r.must("the client has heard all of it", 2*time.Minute, client.Done)
+	r.finish()
+}
