@@ -22,6 +22,7 @@ type frontH3 struct {
 	away  h3Away    // how much of a goodbye was said
 	idle  mono.Time // since when no stream is open
 	sent  bool      // while it settles: nothing waits to be sent
+	begun bool      // the first request had begun in time, and has a time of its own for its head
 	named []byte    // the authority last found to be covered by the certificate
 }
 
@@ -267,6 +268,9 @@ func (f *frontH3) onTimeout() {
 		f.rearm()
 	case f.away == h3Settles:
 		f.onSettled()
+	case f.live == 0 && f.away == h3Stays && f.s.requests == 0 && !f.begun && f.conn.Requests() > 0:
+		f.begun = true
+		f.s.arm(deadlineAfter(f.s.w.now, f.s.fe.cfg.Timeouts.HTTPRequest))
 	case f.live == 0 && f.away == h3Stays:
 		f.away = h3Gone
 		f.conn.GoAway()

@@ -52,6 +52,9 @@ func TestH3Loss(t *testing.T) {
 		}
 		return err
 	})
+	path.losing(0)
+	c.close()
+	w.wantMetric(0, "weir_frontend_connections") // the goodbye has come through
 	path.mu.Lock()
 	defer path.mu.Unlock()
 	if path.lost < 500 {

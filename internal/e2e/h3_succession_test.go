@@ -26,8 +26,8 @@ type succession struct {
 
 func newSuccession(t *testing.T, clients int) *succession {
 	w := start(t, setup{over: tlsed, bind: "h3 = true", servers: []*origin{echoOrigin(t)}, global: outlives, backend: `reuse = "always"`})
-	w.told = true // it will end by itself
 	s := &succession{t: t, w: w, pids: []int{w.pid()}}
+	t.Cleanup(func() { s.stop.Store(true); s.clients.Wait() })
 	for i := range clients {
 		s.clients.Go(func() { s.load(byte(i)) })
 	}
@@ -37,7 +37,7 @@ func newSuccession(t *testing.T, clients int) *succession {
 
 // load asks for echoes, a few on each connection, until the end.
 func (s *succession) load(seed byte) {
-	const size = 200_000
+	const size = 100_000
 	body, _ := io.ReadAll(noise(seed, size))
 	for !s.stop.Load() {
 		c := s.w.h3Client(s.t)
@@ -62,12 +62,16 @@ func (s *succession) load(seed byte) {
 func (s *succession) goesOn() {
 	s.t.Helper()
 	before := s.served.Load()
-	eventually(s.t, "clients are served", func() bool { return s.served.Load() > before+32 || s.t.Failed() })
+	for _, what := range []string{"some clients are served", "more are", "many are"} {
+		before += 8
+		eventually(s.t, what, func() bool { return s.served.Load() > before || s.t.Failed() })
+	}
 }
 
 // upgrade starts the next process.
 func (s *succession) upgrade(by string) {
 	s.t.Helper()
+	s.w.told = true // the first process ends by itself
 	last := s.pids[len(s.pids)-1]
 	if by == "signal" {
 		_ = syscall.Kill(last, syscall.SIGUSR2)

@@ -72,7 +72,7 @@ func echoOrigin(t *testing.T) *origin {
 		_ = http.NewResponseController(rw).EnableFullDuplex()
 		rw.WriteHeader(200)
 		_ = http.NewResponseController(rw).Flush()
-		buf := make([]byte, 1024)
+		buf := make([]byte, 8<<10)
 		for {
 			n, err := r.Body.Read(buf)
 			if n > 0 {
