@@ -323,13 +323,14 @@ func (c *backConn) connect(o *netio.ConnectOptions) (fd int, why *cause) {
 	return 0, causeConnectFailed
 }
 
-// optionsFor is how a connection for x is opened: with the client's own address if the backend is transparent.
+// optionsFor is how a connection for x is opened: from the client's own address if the backend is transparent. The port is the
+// kernel's to choose: a session may need several connections at a time, or another one while the last is in TIME_WAIT.
 func (srv *server) optionsFor(x *exchange) *netio.ConnectOptions {
 	if srv.be.cfg.Source != config.SourceClient || x == nil {
 		return &srv.connect
 	}
 	o := srv.connect
-	o.Source, o.Transparent = x.s.peer, true
+	o.Source, o.Transparent = netip.AddrPortFrom(x.s.peer.Addr(), 0), true
 	return &o
 }
 
