@@ -21,18 +21,19 @@ const readsPerTurn = 16
 type connFlags uint16
 
 const (
-	canRead    connFlags = 1 << iota // the kernel reported input (or an end) that was not read dry since
-	canWrite                         // the last write was not cut short
-	peerClosed                       // the peer shut its sending half: the next short read is not the last
-	hungUp                           // both halves are gone
-	opening                          // the TCP connect is under way: the first room to write tells how it went
-	inReady                          // stands in worker.ready
-	inDirty                          // stands in worker.dirty
-	finishing                        // our direction ends when out is empty
-	finished                         // our direction has ended
-	starved                          // somebody was told that there is no room for output: tell when there is
-	unsent                           // the kernel has taken nothing since a request was written
-	buried                           // closed; the record is used again after this turn
+	canRead      connFlags = 1 << iota // the kernel reported input (or an end) that was not read dry since
+	canWrite                           // the last write was not cut short
+	peerClosed                         // the peer shut its sending half: the next short read is not the last
+	hungUp                             // both halves are gone
+	opening                            // the TCP connect is under way: the first room to write tells how it went
+	inReady                            // stands in worker.ready
+	inDirty                            // stands in worker.dirty
+	finishing                          // our direction ends when out is empty
+	finished                           // our direction has ended
+	starved                            // somebody was told that there is no room for output: tell when there is
+	unsent                             // the kernel has taken nothing since a request was written
+	buried                             // closed; the record is used again after this turn
+	inHandshakes                       // stands in worker.handshakes
 )
 
 // connOwner is who a connection's events are for. All methods run on the worker's thread, from the top of its turn.

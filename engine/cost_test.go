@@ -22,6 +22,7 @@ import (
 type costRig struct {
 	e        *Engine
 	sockaddr unix.Sockaddr
+	hasty    unix.Sockaddr // newSecureRig: a frontend that gives up soon
 }
 
 var (

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -56,7 +57,21 @@ func newSecureRig(t testing.TB, table string) (*costRig, tls.Certificate) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startCostRig(t, dir, `, tls = "site"`, "", "reuse = \"always\"\n[tls.site]\ncertificates = [{ cert = \"site.pem\", key = \"site.key\" }]\n"+table), pair
+	hasty := freeTCPPort(t)
+	r := startCostRig(t, dir, `, tls = "site"`, "", fmt.Sprintf(`
+reuse = "always"
+[tls.site]
+certificates = [{ cert = "site.pem", key = "site.key" }]
+%s
+[frontend.hasty]
+bind = [{ address = "127.0.0.1:%d", tls = "site" }]
+backend = "api"
+timeouts = "short"
+[timeouts.short]
+http-request = "300ms"
+`, table, hasty))
+	r.hasty = &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: int(hasty)}
+	return r, pair
 }
 
 // secureVisit shakes hands and has one request served; the descriptor is all that is left.

@@ -69,7 +69,11 @@ func (s *session) startTLS() {
 
 // shakeHands goes on with the handshake and reports whether the session serves now.
 func (s *session) shakeHands() bool {
+	if !s.mayShake() {
+		return false
+	}
 	done, io, err := s.tls.Handshake()
+	s.shook()
 	if !done {
 		if err == nil && io == netio.Again {
 			s.heedBacklog()
@@ -169,7 +173,11 @@ func (c *backConn) peer() *tlsio.Peer {
 
 // shakeHands goes on with the handshake and reports whether the connection stands.
 func (c *backConn) shakeHands() bool {
+	if !c.mayShake() {
+		return false
+	}
 	done, io, err := c.tls.Handshake()
+	c.shook()
 	if !done {
 		if err == nil && io == netio.Again {
 			c.heedBacklog()

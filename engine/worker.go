@@ -37,6 +37,8 @@ type worker struct {
 	broken  []*conn     // found dead while writing
 	dead    []*conn     // closed in this turn
 
+	handshakes handshakes
+
 	scratch    []byte   // what is being read
 	pieces     [][]byte // of the write being made
 	headBuf    []byte   // the head being serialised
@@ -91,6 +93,7 @@ func (w *worker) turn() {
 	w.now, w.wall = start, int64(start)+w.wallOffset
 	w.stats.Loop.Turns++
 	w.stats.Loop.Events += uint64(n)
+	w.resumeHandshakes()
 	for i := range w.events[:n] {
 		w.dispatch(&w.events[i])
 	}
@@ -108,7 +111,7 @@ func (w *worker) turn() {
 
 // sleepUntil is the deadline of the next wait: now, if something is left to do.
 func (w *worker) sleepUntil() mono.Time {
-	if len(w.ready) > 0 || len(w.crowded) > 0 || !w.mail.PrepareSleep() {
+	if len(w.ready) > 0 || len(w.crowded) > 0 || !w.handshakes.idle() || !w.mail.PrepareSleep() {
 		return 0
 	}
 	w.stats.Loop.Sleeps++

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -410,32 +411,33 @@ func TestTLSHandshakesThatEndEarly(t *testing.T) {
 	w.dialTLS(t, asClient("a.example")).get(t, "a.example", "/")
 }
 
-// Many handshakes at once, while a client that has shaken hands before goes on being served.
+// A thousand handshakes at once, while a client that has shaken hands before goes on being served. How fast is logged:
+// with -v it is seen what the crowd does to the others' latency.
 func TestTLSManyHandshakesAtOnce(t *testing.T) {
 	t.Parallel()
-	w := start(t, behind(site("site"), setup{servers: []*origin{httpOrigin(t, sayHello)}}))
+	w := start(t, behind(site("site"), setup{
+		servers: []*origin{httpOrigin(t, sayHello)}, backend: `reuse = "always"`,
+		frontend: `timeouts = "long"`, tables: "[timeouts.long]\nhttp-request = \"2m\"\n",
+	}))
 	settled := w.dialTLS(t, asClient("a.example"))
-	settled.get(t, "a.example", "/")
-	const many = 300
+	var alone, amid []time.Duration
+	ask := func(took *[]time.Duration) {
+		began := time.Now()
+		settled.get(t, "a.example", "/")
+		*took = append(*took, time.Since(began))
+	}
+	for range 500 {
+		ask(&alone)
+	}
+	turns := func(longerThan string) float64 {
+		return w.metric("weir_worker_loop_seconds_count") - w.metric("weir_worker_loop_seconds_bucket", "le", longerThan)
+	}
+	before := turns("0.005")
+	const many = 1000
 	done := make(chan error, many)
 	for range many {
-		go func() {
-			s, err := w.tryTLS(asClient("a.example"))
-			if err == nil {
-				_ = s.SetDeadline(time.Now().Add(patience))
-				_, err = io.WriteString(s, "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
-				if err == nil {
-					var b []byte
-					if b, err = io.ReadAll(s); err == nil && !bytes.HasPrefix(b, []byte(ok)) {
-						err = fmt.Errorf("got %q", clip(b))
-					}
-				}
-				_ = s.Close()
-			}
-			done <- err
-		}()
+		go func() { done <- w.newcomer() }()
 	}
-	served := 0
 	for n := 0; n < many; {
 		select {
 		case err := <-done:
@@ -444,14 +446,40 @@ func TestTLSManyHandshakesAtOnce(t *testing.T) {
 			}
 			n++
 		default:
-			settled.get(t, "a.example", "/")
-			served++
+			ask(&amid)
 		}
 	}
-	if served == 0 {
+	if len(amid) == 0 {
 		t.Error("the other client was not served meanwhile")
 	}
+	t.Logf("alone: %s; amid %d handshakes: %s; %v turns took more than 5 ms", quantiles(alone), many, quantiles(amid), turns("0.005")-before)
 	w.wantMetric(many+1, "weir_frontend_tls_handshakes_total")
+}
+
+// newcomer shakes hands, asks once and leaves.
+func (w *weir) newcomer() error {
+	conn, err := net.DialTimeout("tcp", w.front(), 8*patience)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(8 * patience))
+	s := tls.Client(conn, asClient("a.example"))
+	if _, err := io.WriteString(s, "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"); err != nil {
+		return err
+	}
+	b, err := io.ReadAll(s)
+	if err == nil && !bytes.HasPrefix(b, []byte(ok)) {
+		err = fmt.Errorf("got %q", clip(b))
+	}
+	return err
+}
+
+// quantiles says how long things took.
+func quantiles(took []time.Duration) string {
+	slices.Sort(took)
+	at := func(q float64) time.Duration { return took[int(q*float64(len(took)-1))].Round(time.Microsecond) }
+	return fmt.Sprintf("%d requests, p50 %v, p99 %v, most %v", len(took), at(0.5), at(0.99), at(1))
 }
 
 // What max-ssl-conn and max-ssl-rate do not let in is told so by an alert, not by silence.
