@@ -51,6 +51,7 @@ func (r *Report) markdown(plots map[string][]byte) string {
 	fmt.Fprintf(&b, "# %s\n\n", r.Title)
 	r.preamble(&b)
 	r.ratiosMarkdown(&b)
+	r.savingsMarkdown(&b)
 	if _, ok := plots["overview.svg"]; ok {
 		b.WriteString("![CPU a request, relative to the first contender](overview.svg)\n\n")
 	}

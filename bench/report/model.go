@@ -73,6 +73,10 @@ type Scenario struct {
 	Scale   float64  `json:"scale"`   // of the measuring times, where the budget asked for shorter ones
 	Columns []string `json:"columns"` // metrics to show, by key
 	Rows    []*Row   `json:"rows"`
+
+	// What it saves over another scenario, by name, is a figure of its own.
+	Saves string `json:"saves,omitempty"`
+	Over  string `json:"saves_over,omitempty"`
 }
 
 // Row is one contender in one scenario; Variant tells rows of the same contender apart.

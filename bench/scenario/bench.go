@@ -98,7 +98,7 @@ func Run(ctx context.Context, opt Options) (*report.Report, error) {
 	for i, s := range opt.Scenarios {
 		b.rest = opt.Scenarios[i+1:]
 		b.pace(opt.Scenarios[i:])
-		out := &report.Scenario{Name: s.Name, Group: s.Group, Title: s.Title, About: s.About, Columns: s.columns(),
+		out := &report.Scenario{Name: s.Name, Group: s.Group, Title: s.Title, About: s.About, Columns: s.columns(), Saves: s.saves, Over: s.over,
 			Rounds: b.rounds(s), Scale: b.scale}
 		b.report.Scenarios = append(b.report.Scenarios, out)
 		began, spare := time.Now(), b.spare

@@ -65,6 +65,7 @@ func measureAll(ctx context.Context, args []string, quick bool) error {
 		return fmt.Errorf("%w; what was measured until then is in %s", err, path)
 	}
 	rep.WriteRatios(os.Stdout)
+	rep.WriteSavings(os.Stdout)
 	fmt.Printf("\n%.0f s. Report: %s\n", rep.Took, path)
 	if n, all := rep.Disturbed(); n > 0 {
 		fmt.Printf("The machine was not quiet: other processes disturbed %d of %d rows.\n", n, all)
