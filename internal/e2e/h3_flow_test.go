@@ -3,6 +3,7 @@ package e2e
 import (
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -87,12 +88,21 @@ func TestH3SlowReaders(t *testing.T) {
 	w.dialH3(t).wantAlive("another client")
 	// 2 GB are to be sent. What each client may hold is max-buffer-size for responses, and as much again what has come from
 	// servers; the collector's reserve comes on top.
-	most := clients * 4 * 128 << 10 * 2
-	if grown := w.rss() - before; grown > most+64*megabyte {
-		t.Errorf("%d bytes more are held", grown)
-	}
+	most := clients * 2 * 128 << 10
+	w.wantGrown(before, most+48*megabyte)
 	for _, p := range all {
 		_ = p.q.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeNoError), "")
+	}
+}
+
+// wantGrown holds the process to a bound of how much more memory it has than before. The race detector needs as much again,
+// several times over.
+func (w *weir) wantGrown(before, most int) {
+	w.t.Helper()
+	grown := w.rss() - before
+	w.t.Logf("%d KiB more are held, at most %d", grown>>10, most>>10)
+	if grown > most && os.Getenv("WEIR_E2E_RACE") == "" {
+		w.t.Errorf("%d bytes more are held, at most %d", grown, most)
 	}
 }
 

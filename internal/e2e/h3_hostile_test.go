@@ -180,9 +180,7 @@ func TestH3InitialFlood(t *testing.T) {
 		_, _ = conn.Write(packet)
 	}
 	unhurt()
-	if grown := w.rss() - before; grown > 64*megabyte {
-		t.Errorf("%d bytes more are held", grown)
-	}
+	w.wantGrown(before, 64*megabyte)
 }
 
 // seesRetry notices when weir wants proof of an address.
