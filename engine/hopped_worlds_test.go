@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,4 +124,41 @@ func TestLossyHoppedWorlds(t *testing.T) {
 	hops(t, func(t *testing.T, secure, h2 bool) {
 		seeds(t, 40, func(t *testing.T, seed uint64) { hoppedWorld(t, seed, secure, h2, true) })
 	})
+}
+
+// TestReloadedHoppedWorlds: both sides of an h2 hop change all the time. The old connections say GOAWAY, twice, and what they
+// had not taken goes to the new ones: no patron notices, whatever the method (RFC 9113 section 6.8).
+func TestReloadedHoppedWorlds(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		t.Run(fmt.Sprintf("tls=%v", secure), func(t *testing.T) {
+			seeds(t, 40, func(t *testing.T, seed uint64) { reloadedHoppedWorld(t, seed, secure) })
+		})
+	}
+}
+
+func reloadedHoppedWorld(t *testing.T, seed uint64, secure bool) {
+	rnd := rand.New(rand.NewPCG(seed, 7))
+	c := &terms{limits: allOff, backend: "reuse = \"always\"\n", servers: []string{""}, server: "1m"}
+	before := hop(t, secure, true, "reuse = \"always\"\n")
+	change := func() string {
+		c.hop = strings.Replace(before, "[backend.hop]\n", fmt.Sprintf("h2-max-concurrent-streams = %d\n[backend.hop]\nmax-reuse = %d\n",
+			1+rnd.IntN(100), 1000+rnd.IntN(2)), 1)
+		return c.text()
+	}
+	r := newRig(t, seed, 1+rnd.IntN(2), change())
+	scatter(r.net, rnd)
+	town := newTown(r)
+	town.populate(1, 5+rnd.IntN(10), kindsGood)
+	town.idleMax = 0
+	left := 1 + rnd.IntN(10)
+	var again func()
+	again = func() {
+		if left--; left > 0 {
+			r.net.After(time.Duration(rnd.IntN(60))*time.Millisecond, func() { r.reload(change(), again) })
+		}
+	}
+	again()
+	r.must("all patrons have left", 5*time.Minute, func() bool { return left <= 0 && town.gone() })
+	r.finish()
+	town.settle(strict{hop: true})
 }
