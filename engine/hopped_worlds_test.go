@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"weir/internal/sim"
+	"weir/netio"
 )
 
 // hop makes requests pass the proxy twice: what clients ask web for goes to a backend whose only server is another frontend
@@ -161,4 +162,69 @@ func reloadedHoppedWorld(t *testing.T, seed uint64, secure bool) {
 	r.must("all patrons have left", 5*time.Minute, func() bool { return left <= 0 && town.gone() })
 	r.finish()
 	town.settle(strict{hop: true})
+}
+
+// mouth is one end of a tunnel: it says all of its text as soon as the tunnel stands, and hears what the other end says.
+type mouth struct {
+	opening string // what it sends first
+	await   string // what ends the other side's head
+	reply   string // its answer to that
+	says    string
+	wants   int
+	heard   []byte
+	head    bool // the head of the other side is complete
+	ended   bool
+	early   int // bytes of the text that go along with the reply
+}
+
+func (m *mouth) Open(p *sim.Peer) { p.Send(m.opening) }
+
+func (m *mouth) Data(p *sim.Peer, b []byte) {
+	m.heard = append(m.heard, b...)
+	if !m.head {
+		_, rest, ok := strings.Cut(string(m.heard), m.await)
+		if !ok {
+			return
+		}
+		m.head, m.heard = true, []byte(rest)
+		p.Send(m.reply + m.says[:m.early])
+		p.Send(m.says[m.early:])
+	}
+	if len(m.heard) == m.wants {
+		p.ShutdownSend()
+	}
+}
+
+func (m *mouth) End(p *sim.Peer, _ netio.IO) {
+	m.ended = true
+	p.Close()
+}
+
+// TestHoppedTunnels: what is said in a tunnel arrives whole and ends with its ends, in both directions at once, over every kind
+// of hop and whatever the buffers.
+func TestHoppedTunnels(t *testing.T) {
+	hops(t, func(t *testing.T, secure, h2 bool) {
+		seeds(t, 40, func(t *testing.T, seed uint64) { hoppedTunnel(t, seed, secure, h2) })
+	})
+}
+
+func hoppedTunnel(t *testing.T, seed uint64, secure, h2 bool) {
+	rnd := rand.New(rand.NewPCG(seed, 8))
+	c := &terms{limits: allOff, servers: []string{""}, frontend: "limits = \"some\"\n", server: "1m"}
+	c.limits += fmt.Sprintf("max-buffer-size = %q\n", pick(rnd, "16KiB", "64KiB", "128KiB", "256KiB"))
+	c.hop = hop(t, secure, h2, "")
+	r := newRig(t, seed, 1, c.text())
+	scatter(r.net, rnd)
+	up, down := pattern(1, rnd.IntN(400_000)), pattern(2, rnd.IntN(400_000))
+	server := &mouth{await: "\r\n\r\n", says: down, wants: len(up), early: rnd.IntN(len(down) + 1),
+		reply: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"}
+	client := &mouth{await: "\r\n\r\n", says: up, wants: len(down),
+		opening: "GET /ws HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"}
+	r.net.Server(serverOne, func() sim.Script { return server })
+	r.net.Client(frontAddr, client)
+	r.must("both have heard all", time.Minute, func() bool { return client.ended && server.ended })
+	if string(client.heard) != down || string(server.heard) != up {
+		t.Errorf("seed %d: the client heard %d bytes of %d, the server %d of %d", seed, len(client.heard), len(down), len(server.heard), len(up))
+	}
+	r.finish()
 }
