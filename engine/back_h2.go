@@ -15,6 +15,7 @@ type backH2 struct {
 	codec  *h2.Conn
 	live   int
 	goaway bool // the server takes no new streams
+	opened bool // windows were opened by what is being read
 	why    stats.Cause
 	heard  mono.Time // when the server last sent anything
 	pinged mono.Time // when a ping was sent whose answer is outstanding
@@ -115,9 +116,22 @@ func (b *backH2) onReadable() {
 func (b *backH2) use(p []byte) {
 	b.heard = b.c.w.now
 	rest := b.feed(p)
-	if !b.c.has(buried) {
-		b.c.keep(rest)
-		b.sendPending()
+	if b.c.has(buried) {
+		return
+	}
+	b.c.keep(rest)
+	if b.opened {
+		b.opened = false
+		b.resumeBlocked()
+	}
+	b.sendPending()
+	b.rearm()
+}
+
+// rearm sets the codec's deadline while streams are under way; at rest it is the pool's or a ping's.
+func (b *backH2) rearm() {
+	if b.live > 0 && b.pinged.IsZero() && !b.c.has(buried) {
+		b.c.arm(b.codec.Deadline())
 	}
 }
 
@@ -164,9 +178,9 @@ func (b *backH2) on(ev *h2.Event) {
 	case h2.EventReset:
 		streamBack(ev.Stream).onReset(ev)
 	case h2.EventWindow:
-		b.resumeBlocked()
+		b.opened = true
 	case h2.EventSettings:
-		b.resumeBlocked()
+		b.opened = true
 		b.offer()
 		b.show()
 	case h2.EventGoAway:
@@ -301,7 +315,7 @@ func (b *backH2) fail(end stats.Cause) {
 
 // resumeBlocked lets exchanges go on whose server has opened a window or taken output.
 func (b *backH2) resumeBlocked() {
-	for b.c.room(b.c.srv.be.bufferMax) > 0 {
+	for b.c.frameRoom(b.c.srv.be.bufferMax) > 0 {
 		st := b.codec.NextWritable()
 		if st == nil {
 			return
@@ -337,6 +351,10 @@ func (b *backH2) onTimeout() {
 		b.fail(stats.CausePingFailed)
 	case b.live == 0:
 		b.c.expire()
+	default:
+		b.resumeBlocked()
+		b.sendPending()
+		b.rearm()
 	}
 }
 
@@ -406,9 +424,10 @@ func (t *h2Back) reqEnd(trailers *msg.Head) {
 }
 
 func (t *h2Back) reqRoom() int {
-	n := min(t.b.codec.SendRoom(t.stream), t.b.c.room(t.b.c.srv.be.bufferMax))
+	n := min(t.b.codec.SendRoom(t.stream), t.b.c.frameRoom(t.b.c.srv.be.bufferMax))
 	if n <= 0 {
-		t.b.codec.Want(t.stream)
+		t.b.codec.Want(t.stream, t.b.c.w.now)
+		t.b.rearm()
 		return 0
 	}
 	return n

@@ -15,6 +15,7 @@ type frontH2 struct {
 	codec   *h2.Conn
 	live    int  // streams with an exchange
 	away    bool // GOAWAY was sent: no new streams
+	opened  bool // windows were opened by what is being read
 	free    *h2Front
 	idle    mono.Time // since when no stream is open
 	stalled int       // streams whose response waits for the client
@@ -92,11 +93,16 @@ func (f *frontH2) pace(reads int) {
 
 func (f *frontH2) use(b []byte) {
 	rest := f.feed(b)
-	if !f.s.has(buried) {
-		f.s.keep(rest)
-		f.sendPending()
-		f.rearm()
+	if f.s.has(buried) {
+		return
 	}
+	f.s.keep(rest)
+	if f.opened { // by all that has come, so that updates that came together do not make a frame each
+		f.opened = false
+		f.resumeBlocked()
+	}
+	f.sendPending()
+	f.rearm()
 }
 
 func (f *frontH2) feed(b []byte) []byte {
@@ -137,7 +143,7 @@ func (f *frontH2) on(ev *h2.Event) {
 	case h2.EventRefused:
 		f.refused(ev)
 	case h2.EventWindow, h2.EventSettings:
-		f.resumeBlocked()
+		f.opened = true
 	}
 }
 
@@ -306,7 +312,7 @@ func (t *h2Front) unblock() {
 
 // resumeBlocked lets exchanges go on whose client has opened a window or taken output, in the order of their priority.
 func (f *frontH2) resumeBlocked() {
-	for f.s.room(f.s.fe.bufferMax) > 0 {
+	for f.s.frameRoom(f.s.fe.bufferMax) > 0 {
 		st := f.codec.NextWritable()
 		if st == nil {
 			return
@@ -376,6 +382,9 @@ func (f *frontH2) onTimeout() {
 	s := f.s
 	if err := f.codec.Expire(s.w.now); err != nil {
 		f.fail(err)
+		return
+	}
+	if f.resumeBlocked(); s.has(buried) {
 		return
 	}
 	if f.live > 0 && !f.look.After(s.w.now) {

@@ -43,17 +43,18 @@ func (t *h2Front) rspEnd(trailers *msg.Head) {
 // rspRoom is what the client's windows and our buffer take at once: a response is never taken from its server earlier, so
 // that a stream that is not read costs no memory and stops no other.
 func (t *h2Front) rspRoom() int {
-	n := min(t.f.codec.SendRoom(t.stream), t.f.s.room(t.f.s.fe.bufferMax))
+	n := min(t.f.codec.SendRoom(t.stream), t.f.s.frameRoom(t.f.s.fe.bufferMax))
 	if n <= 0 {
+		f := t.f
+		f.codec.Want(t.stream, f.s.w.now)
 		if !t.blocked {
 			t.blocked = true
-			t.f.stalled++
-			if t.f.stalled == 1 {
-				t.f.since = t.f.s.w.now
-				t.f.rearm()
+			f.stalled++
+			if f.stalled == 1 {
+				f.since = f.s.w.now
 			}
+			f.rearm()
 		}
-		t.f.codec.Want(t.stream)
 		return 0
 	}
 	return n
@@ -75,8 +76,6 @@ func (t *h2Front) reqResume() {
 	t.pump()
 	f.sendPending()
 }
-
-func (t *h2Front) clientWaits() int { return t.f.s.backlog() }
 
 // released is called when the exchange is over. What is left of the request is not wanted: forgetting the stream tells the
 // client, without an error (RFC 9113 section 8.1).

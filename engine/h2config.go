@@ -51,3 +51,17 @@ func (b *backH2) onPong() {
 	b.c.arm(b.codec.Deadline())
 	b.c.srv.opened(b.c, b.c.w.exchanges.get(b.c.wanted))
 }
+
+// frameRoomMin is the room in our own buffer that a DATA frame is begun for. Room comes back in one piece when the backlog has
+// left; to fill it to the last byte would make frames of a few bytes, which cost the peer as much as large ones.
+const frameRoomMin = 4 << 10
+
+// frameRoom is room for DATA frames.
+func (c *conn) frameRoom(bound int) int {
+	n := c.room(bound)
+	if n < frameRoomMin {
+		c.set(starved)
+		return 0
+	}
+	return n
+}

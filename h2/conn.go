@@ -33,6 +33,7 @@ func New(cfg *Config, slab *Slab) *Conn {
 	c := &Conn{cfg: cfg, slab: slab, peer: initialPeer(), budget: newBudget(&cfg.Limits)}
 	c.flow = connFlow{send: windowInitial, recv: newConnWindow(cfg)}
 	c.own.window = windowInitial
+	c.sched.least = c.leastNow()
 	c.away.sent = noGoAway
 	if cfg.Server {
 		c.in.phase = phasePreface
@@ -155,10 +156,14 @@ func (c *Conn) Deadline() mono.Time {
 	if c.own.ackBy != 0 {
 		t = min(t, c.own.ackBy)
 	}
+	if c.flow.lull.until != 0 {
+		t = min(t, c.flow.lull.until)
+	}
 	return t
 }
 
-// Expire ends the connection if the peer has let a deadline pass. Like Recv's, its error comes with a GOAWAY collected.
+// Expire ends the connection if the peer has let a deadline pass. Like Recv's, its error comes with a GOAWAY collected. A
+// caller whose connection goes on asks NextWritable.
 func (c *Conn) Expire(now mono.Time) *Error {
 	switch {
 	case c.failed != nil:
@@ -167,6 +172,8 @@ func (c *Conn) Expire(now mono.Time) *Error {
 		return c.fail(errHeadTimeout)
 	case c.own.ackBy != 0 && !now.Before(c.own.ackBy):
 		return c.fail(errSettingsTimeout)
+	case c.flow.lull.until != 0 && !now.Before(c.flow.lull.until):
+		c.hurry()
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ package h2
 type connFlow struct {
 	send int32 // what the peer's window has left
 	recv connWindow
+	lull lull
 }
 
 // Consumed says that n bytes of EventData of s have left for good. The windows that they occupied open again: the peer is
@@ -22,7 +23,11 @@ func (c *Conn) SendRoom(s *Stream) int {
 	if !s.sendable() || c.failed != nil {
 		return 0
 	}
-	return int(max(0, min(s.send, c.flow.send)))
+	n := min(s.send, c.flow.send)
+	if n < c.sched.need(s) {
+		return 0
+	}
+	return int(max(0, n))
 }
 
 // onWindow is WINDOW_UPDATE (RFC 9113 section 6.9).
@@ -50,9 +55,11 @@ func (c *Conn) onWindow(n uint32, ev *Event) *Error {
 		return c.endStream(s, errStreamOverflow, ev)
 	}
 	s.send += int32(n)
-	if c.sched.refresh(s) && c.flow.send > 0 {
+	c.patient(s.send)
+	if c.sched.refresh(s) && c.writable() {
 		ev.Kind = EventWindow
 	}
+	c.awaitWindow(s)
 	return nil
 }
 
@@ -63,9 +70,13 @@ func (c *Conn) onConnWindow(n uint32, ev *Event) *Error {
 	case int64(c.flow.send)+int64(n) > windowMax:
 		return errWindowOverflow
 	}
-	shut := c.flow.send <= 0
+	shut := !c.writable()
 	c.flow.send += int32(n)
-	if shut && c.sched.mask != 0 {
+	c.patient(c.flow.send)
+	switch {
+	case !c.writable():
+		c.awaitConn()
+	case shut:
 		ev.Kind = EventWindow
 	}
 	return nil

@@ -1,11 +1,15 @@
 package h2
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"weir/internal/mono"
+)
 
 // queueLinks chain a stream into the ring of its urgency.
 type queueLinks struct {
 	prev, next *Stream
-	wants      bool // the caller has bytes to send; in a ring exactly when the stream's window is open too
+	wants      bool // the caller has bytes to send; in a ring exactly when the stream's window is worth while too
 }
 
 // scheduler says whose turn it is among the streams that have bytes to send and room in their window (RFC 9218 section
@@ -14,6 +18,7 @@ type queueLinks struct {
 type scheduler struct {
 	rings [urgencyCount]*Stream // the stream that comes next
 	mask  uint8                 // bit u: rings[u] is not empty
+	least int32                 // window that a frame is worth while, see silly.go
 }
 
 func (q *scheduler) insert(s *Stream) {
@@ -68,7 +73,7 @@ func (q *scheduler) remove(s *Stream) {
 
 // refresh puts a stream whose window changed where it belongs. It reports whether the stream has become ready.
 func (q *scheduler) refresh(s *Stream) bool {
-	if !s.queue.wants || s.send <= 0 {
+	if !s.queue.wants || s.send < q.need(s) {
 		q.unlink(s)
 		return false
 	}
@@ -101,18 +106,30 @@ func (q *scheduler) take() *Stream {
 
 // Want says that the caller has body bytes for s which it could not append: for want of room in the windows, or because
 // its own buffer was full. NextWritable returns s when its turn comes. It may be said again.
-func (c *Conn) Want(s *Stream) {
+func (c *Conn) Want(s *Stream, now mono.Time) {
+	c.now = now
+	c.want(s)
+}
+
+func (c *Conn) want(s *Stream) {
 	if !s.sendable() {
 		return
 	}
 	s.queue.wants = true
 	c.sched.refresh(s)
+	c.awaitWindow(s)
+}
+
+// writable reports whether the stream whose turn it is may send.
+func (c *Conn) writable() bool {
+	q := &c.sched
+	return q.mask != 0 && c.flow.send >= q.need(q.rings[bits.TrailingZeros8(q.mask)])
 }
 
 // NextWritable returns the stream whose turn it is to send, and takes it off the list: who has still bytes left after
 // AppendData is on it again. It returns nil when no stream that wants to send may.
 func (c *Conn) NextWritable() *Stream {
-	if c.flow.send <= 0 {
+	if !c.writable() {
 		return nil
 	}
 	return c.sched.take()

@@ -33,6 +33,10 @@ func (c *Conn) AppendHead(dst []byte, s *Stream, h *msg.Head, end bool) []byte {
 	} else {
 		dst = c.appendRequestLine(dst, s, h)
 	}
+	s.rest = restUnknown
+	if h.Framing == msg.BodyLength && !s.msgs.has(msgConnect) {
+		s.rest = h.Length
+	}
 	dst = c.appendFields(dst, s, h)
 	dst = c.seal(dst, start, s.ID, end)
 	if end {
@@ -202,34 +206,30 @@ func (c *Conn) AppendData(dst []byte, s *Stream, p []byte, end bool) (out []byte
 	if c.mute(s) {
 		return dst, len(p)
 	}
-	for len(p) > 0 {
-		size := min(len(p), c.frameRoom(s))
-		if size == 0 {
-			c.Want(s)
-			return dst, n
-		}
-		dst = c.AppendDataHeader(dst, s, size, end && size == len(p))
-		dst = append(dst, p[:size]...)
-		p, n = p[size:], n+size
+	room := min(len(p), c.SendRoom(s))
+	for left := room; left > 0; { // frames of one size: none is the small remainder of the others
+		frames := (left + DataFrameMax - 1) / DataFrameMax
+		size := (left + frames - 1) / frames
+		dst = c.AppendDataHeader(dst, s, size, end && n+size == len(p))
+		dst = append(dst, p[n:n+size]...)
+		left, n = left-size, n+size
 	}
-	if n == 0 && end {
+	switch {
+	case n < len(p):
+		c.want(s)
+	case n == 0 && end:
 		dst = c.AppendDataHeader(dst, s, 0, true)
 	}
 	return dst, n
 }
 
-// frameRoom is the largest DATA payload that may be sent on s now.
-func (c *Conn) frameRoom(s *Stream) int {
-	return min(c.SendRoom(s), DataFrameMax)
-}
-
 // AppendDataHeader appends the header of a DATA frame, for callers that send its n bytes of payload from where they lie.
-// n is at most SendRoom and DataFrameMax. end: the message ends with it.
+// n is at most what the windows permit, and DataFrameMax. end: the message ends with it.
 func (c *Conn) AppendDataHeader(dst []byte, s *Stream, n int, end bool) []byte {
 	if c.mute(s) {
 		panic("h2: DATA header on a stream that was reset")
 	}
-	if !s.sendable() || n > 0 && n > c.frameRoom(s) || c.cfg.Server && !s.msgs.has(msgRspHead) {
+	if !s.sendable() || int32(n) > max(0, min(s.send, c.flow.send, DataFrameMax)) || c.cfg.Server && !s.msgs.has(msgRspHead) {
 		panic("h2: DATA that may not be sent")
 	}
 	flags := uint8(0)
@@ -241,7 +241,8 @@ func (c *Conn) AppendDataHeader(dst []byte, s *Stream, n int, end bool) []byte {
 		s.send -= int32(n)
 		c.flow.send -= int32(n)
 		c.budget.onDataSent(n, s.send <= 0 || c.flow.send <= 0)
-		if s.send <= 0 {
+		s.rest -= min(int64(n), s.rest)
+		if s.send < c.sched.least {
 			c.sched.refresh(s)
 		}
 	}

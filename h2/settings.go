@@ -194,6 +194,7 @@ func (c *Conn) applySetting(id uint16, v uint32) *Error {
 func (c *Conn) setPeerWindow(v int32) *Error {
 	delta := int64(v) - int64(c.peer.window)
 	c.peer.window = v
+	c.sched.least = c.leastNow()
 	for s := c.streams.first; s != nil; s = s.live.next {
 		if s.state == stateIdle || s.state == stateClosed {
 			continue

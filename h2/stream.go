@@ -50,6 +50,7 @@ type Stream struct {
 	send  int32 // what the peer's window for the stream has left; may be negative (RFC 9113 section 6.9.2)
 	recv  recvWindow
 	body  bodyLength
+	rest  int64 // of the body that we send, as far as it is known
 	prio  Priority
 	queue queueLinks
 	live  liveLinks

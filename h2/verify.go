@@ -77,10 +77,10 @@ func (c *Conn) verifySchedule() {
 	ready := 0
 	for s := c.streams.first; s != nil; s = s.live.next {
 		in := s.queue.next != nil
-		if in && (!s.queue.wants || !s.sendable() || s.send <= 0) {
+		if in && (!s.queue.wants || !s.sendable() || s.send < c.sched.need(s)) {
 			panic("h2: a stream waits for its turn to send that has nothing to send")
 		}
-		if s.queue.wants && s.send > 0 && !in {
+		if s.queue.wants && s.send >= c.sched.need(s) && !in {
 			panic("h2: a stream that wants to send would never be asked")
 		}
 		if in {

@@ -39,7 +39,7 @@ const tightFor = 4 * time.Second
 func (c *Config) openWindow() int32 { return c.ConnWindow / 4 * 3 }
 
 // share is the window that every stream has while the connection is tight: all of them together what openWindow
-// leaves of ConnWindow.
+// leaves of ConnWindow. It is all that is sure: what was lent to a stream that then stalls does not come back.
 func (c *Config) share() int32 {
 	return min(max(c.ConnWindow/4/int32(min(c.MaxConcurrentStreams, 1<<16)), shareMin), c.InitialWindow)
 }

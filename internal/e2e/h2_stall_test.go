@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"testing"
@@ -17,6 +18,9 @@ const stalledStreams = 100
 // collector keeps in reserve. It is well below the 64 KiB for each that HTTP/2's usual windows allow.
 const stalledBytes = 4 * megabyte
 
+// stallBytes is the body, each way, of a request that goes on beside them.
+const stallBytes = 100000
+
 // stall serves /stuck, which neither reads nor answers before the client has gone, /endless, and /take, which says what it got.
 func stall(stuck *sync.WaitGroup) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -29,7 +33,9 @@ func stall(stuck *sync.WaitGroup) http.HandlerFunc {
 				_, err = w.Write(make([]byte, 16<<10))
 			}
 		default:
-			echoSum(w, r)
+			got, _ := sum(r.Body)
+			w.Header().Set("X-Got", got)
+			_, _ = io.Copy(w, noise(2, stallBytes))
 		}
 	}
 }
@@ -61,8 +67,8 @@ func TestStalledUploadsStopNoOther(t *testing.T) {
 				s.backend += "limits = \"edge\"\n"
 			}
 			w := start(t, s)
-			client := w.browser(t, "h2")
-			patient := &http.Client{Transport: client.Transport}
+			patient := &http.Client{Transport: w.browser(t, "h2").Transport}
+			client := &http.Client{Transport: patient.Transport, Timeout: 4 * patience}
 			uploadWhole(t, client)
 			before := w.rss()
 			ctx, cancel := context.WithCancel(context.Background())
@@ -99,12 +105,12 @@ func TestStalledUploadsStopNoOther(t *testing.T) {
 
 func uploadWhole(t *testing.T, client *http.Client) {
 	t.Helper()
-	rsp, err := client.Post("http://a.example/take", "text/plain", noise(1, pairBytes))
+	rsp, err := client.Post("http://a.example/take", "text/plain", noise(1, stallBytes))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer rsp.Body.Close()
-	if err := wantSum("response", rsp.Body, 2, pairBytes); err != nil || rsp.Header.Get("X-Got") != sumOfNoise(1, pairBytes) {
+	if err := wantSum("response", rsp.Body, 2, stallBytes); err != nil || rsp.Header.Get("X-Got") != sumOfNoise(1, stallBytes) {
 		t.Errorf("%v %v", rsp.Header, err)
 	}
 }
@@ -119,7 +125,7 @@ func TestStalledDownloadsStopNoOther(t *testing.T) {
 			s := h2cSetup(smallWindows(t, stall(&stuck)), `limits = "edge"`)
 			s.tables = fmt.Sprintf("[limits.edge]\nmax-conn = %d\n", most)
 			w := start(t, s)
-			other := w.browser(t, "h2")
+			other := &http.Client{Transport: w.browser(t, "h2").Transport, Timeout: 4 * patience}
 			uploadWhole(t, other)
 			before := w.rss()
 			lazy := w.dialH2(t, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1000})
