@@ -109,8 +109,6 @@ func (t *h1Stream) reqResume() {
 	}
 }
 
-func (t *h1Stream) clientWaits() int { return (*session)(t).backlog() }
-
 // released is called when the exchange is over.
 func (t *h1Stream) released() {
 	s, f := (*session)(t), &t.h1

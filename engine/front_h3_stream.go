@@ -293,8 +293,6 @@ func (t *h3Front) rspCut() { t.stream.Reset(h3.InternalError) }
 
 func (t *h3Front) reqResume() { t.pump() }
 
-func (t *h3Front) clientWaits() int { return t.stream.Pending() }
-
 // released is called when the exchange is over. What is left of the request is not wanted: the client is told, without an
 // error (RFC 9114 section 4.1).
 func (t *h3Front) released() {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"sync/atomic"
 	"testing"
 
 	"weir/internal/config"
@@ -24,7 +23,6 @@ type playedKernel struct {
 	begin   chan int
 	done    chan struct{}
 	woken   chan struct{}
-	pending atomic.Bool
 	accepts int
 	calls   int
 }

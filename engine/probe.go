@@ -64,7 +64,6 @@ func (p *probe) rspEnd(*msg.Head) {}
 func (p *probe) rspRoom() int     { return probeRoom }
 func (p *probe) rspCut()          {}
 func (p *probe) reqResume()       {}
-func (p *probe) clientWaits() int { return 0 }
 
 // connected ends a check that asks for no more than a connection.
 func (p *probe) connected(c *backConn) {

@@ -37,7 +37,6 @@ type testWorker struct {
 	dirty     []*Stream
 	conns     map[*Conn]int
 	streams   map[*Stream]*testExchange
-	log       []string
 	held      int // most bytes of request bodies that were held at once
 	holding   int
 	malformed int

@@ -279,13 +279,6 @@ func (p *h2Peer) resetOf(id uint32) http2.ErrCode {
 	return *s.reset
 }
 
-// awayCode waits for GOAWAY and returns its code.
-func (p *h2Peer) awayCode() http2.ErrCode {
-	p.t.Helper()
-	p.until("GOAWAY", func() bool { return p.goaway != nil })
-	return p.goaway.ErrCode
-}
-
 // end waits for the end of the connection.
 func (p *h2Peer) end() {
 	p.t.Helper()
