@@ -103,6 +103,10 @@ func serveCost(l net.Listener) {
 					return
 				}
 				n += m
+				if bytes.HasPrefix(buf[:n], costPreface) {
+					serveCostH2(c, buf[:n])
+					return
+				}
 				if bytes.HasSuffix(buf[:n], []byte("\r\n\r\n")) {
 					c.Write(costResponse)
 					n = 0
