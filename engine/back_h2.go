@@ -246,6 +246,8 @@ func (t *h2Back) onReset(ev *h2.Event) {
 		why = causeBadResponse
 	case ev.Code == h2.RefusedStream:
 		why = causeServerRefused
+	case ev.Code == h2.Cancel && !t.got && x.pastDeadline():
+		why = causeServerTimeout
 	}
 	t.forget()
 	x.back = goneBack{}

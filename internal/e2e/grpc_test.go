@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -299,5 +300,27 @@ func TestGRPCTrailersOfH1Servers(t *testing.T) {
 	client.head(1, true, client.request("POST", "/", "content-type", "application/grpc", "te", "trailers")...)
 	if s := client.whole(1); s.trailer("grpc-status") != "0" || s.get("x-te") != "trailers" || string(s.body) != "hello" {
 		t.Errorf("%v, %q, trailers %v", s.fields, s.body, s.trailers)
+	}
+}
+
+// A server that ends a call at its deadline resets the stream. The client may hear of it before it looks at its own clock,
+// and must not take it for a failure of the server.
+func TestGRPCServerEndsAtTheDeadline(t *testing.T) {
+	t.Parallel()
+	back := listen(t, plain)
+	w := start(t, h2cSetup(back, ""))
+	client := w.dialH2(t)
+	var server *h2Peer
+	for i, c := range []struct{ timeout, status string }{{"1n", "4"}, {"1H", "14"}, {"nonsense", "14"}} {
+		id := uint32(2*i + 1)
+		client.head(id, true, client.request("POST", "/call", "content-type", "application/grpc", "te", "trailers", "grpc-timeout", c.timeout)...)
+		if server == nil {
+			server = back.acceptH2()
+		}
+		server.whole(id)
+		server.must(server.framer.WriteRSTStream(id, http2.ErrCodeCancel))
+		if s := client.whole(id); s.get("grpc-status") != c.status {
+			t.Errorf("deadline %s: %v", c.timeout, s.fields)
+		}
 	}
 }
