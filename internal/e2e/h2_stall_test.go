@@ -21,6 +21,13 @@ const stalledBytes = 4 * megabyte
 // stallBytes is the body, each way, of a request that goes on beside them.
 const stallBytes = 100000
 
+// What stalls here is to stay, however slow the machine is.
+const (
+	patientFront  = "timeouts = \"patient\"\n"
+	patientBack   = patientFront
+	patientTables = "[timeouts.patient]\nclient = \"600s\"\nserver = \"600s\"\nhttp-request = \"600s\"\n"
+)
+
 // stall serves /stuck, which neither reads nor answers before the client has gone, /endless, and /take, which says what it got.
 func stall(stuck *sync.WaitGroup) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -59,11 +66,12 @@ func TestStalledUploadsStopNoOther(t *testing.T) {
 	for _, size := range []string{"", "16KiB", "256KiB"} {
 		t.Run("max-buffer-size "+size, func(t *testing.T) {
 			var stuck sync.WaitGroup
-			s := h2cSetup(smallWindows(t, stall(&stuck)), "")
+			s := h2cSetup(smallWindows(t, stall(&stuck)), patientBack)
+			s.frontend, s.tables = patientFront, patientTables
 			if size != "" {
-				s.tables = fmt.Sprintf("[limits.edge]\nmax-buffer-size = %q\n", size)
+				s.tables += fmt.Sprintf("[limits.edge]\nmax-buffer-size = %q\n", size)
 				s.global = `limits = "edge"`
-				s.frontend = `limits = "edge"`
+				s.frontend += `limits = "edge"`
 				s.backend += "limits = \"edge\"\n"
 			}
 			w := start(t, s)
@@ -122,8 +130,9 @@ func TestStalledDownloadsStopNoOther(t *testing.T) {
 	for _, most := range []int{0, 1} {
 		t.Run(fmt.Sprintf("max-conn %d", most), func(t *testing.T) {
 			var stuck sync.WaitGroup
-			s := h2cSetup(smallWindows(t, stall(&stuck)), `limits = "edge"`)
-			s.tables = fmt.Sprintf("[limits.edge]\nmax-conn = %d\n", most)
+			s := h2cSetup(smallWindows(t, stall(&stuck)), patientBack+`limits = "edge"`)
+			s.frontend = patientFront
+			s.tables = patientTables + fmt.Sprintf("[limits.edge]\nmax-conn = %d\n", most)
 			w := start(t, s)
 			other := &http.Client{Transport: w.browser(t, "h2").Transport, Timeout: 4 * patience}
 			uploadWhole(t, other)
