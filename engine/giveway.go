@@ -85,6 +85,9 @@ func (n *makeWayNote) deliver(w *worker) {
 // askToMakeWay asks one other worker that has idle connections.
 func (x *exchange) askToMakeWay() {
 	be := x.way.backend
+	if x.way.queue.Line(be.w.id).Len() == 1 {
+		be.askToYield()
+	}
 	for _, srv := range be.servers {
 		if worker, ok := srv.shared.pool.Richest(be.w.id, 0); ok {
 			be.w.post(worker, &makeWayNote{backend: be.cfg.Name, fresh: x.way.need == pool.Never || x.private()})
@@ -167,4 +170,63 @@ func (h *handedOver) deliver(w *worker) {
 		return
 	}
 	srv.idle(c)
+}
+
+// askToYield is called where exchanges wait. An h2 connection that always carries something never rests; a worker without any
+// would wait for ever beside one that has all that the backend may have. It asks the others, one after the other, for one.
+func (be *backend) askToYield() {
+	if workers := len(be.w.shared.workers); be.speaksH2() && workers > 1 && !be.connected() {
+		be.w.post((be.w.id+1)%workers, &yieldNote{backend: be.cfg.Name, asker: be.w.id})
+	}
+}
+
+// connected reports whether this worker has any shared connection to the backend, or opens one.
+func (be *backend) connected() bool {
+	for _, srv := range be.servers {
+		if srv.shard.Used()+srv.shard.Len() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// yieldNote goes from worker to worker until one of them lets a busy h2 connection run out.
+type yieldNote struct {
+	backend string
+	asker   int
+}
+
+func (n *yieldNote) deliver(w *worker) {
+	be := w.view.backend(n.backend)
+	if w.id == n.asker || be != nil && (be.awaited() == nil || be.yield()) {
+		return
+	}
+	w.post((w.id+1)%len(w.shared.workers), n)
+}
+
+// yield has the connection with the fewest streams carry no further ones. It closes with the last of them, and whoever has waited
+// longest opens a new one. What comes meanwhile waits behind them, as it should.
+func (be *backend) yield() bool {
+	var fewest *backConn
+	be.w.conns.each(func(c *conn) {
+		b, ok := c.owner.(*backConn)
+		if !ok || b.srv.be != be || b.h2 == nil || b.h2.goaway || b.h2.live == 0 || b.owner != nil || b.stage != backOpen {
+			return
+		}
+		if fewest == nil || b.h2.live < fewest.h2.live {
+			fewest = b
+		}
+	})
+	if fewest == nil {
+		return false
+	}
+	fewest.h2.runOut(stats.CauseEvicted)
+	return true
+}
+
+// runOut has the connection carry no further streams and close with the last one.
+func (b *backH2) runOut(why stats.Cause) {
+	b.goaway, b.why = true, why
+	b.c.srv.streams.Remove(&b.c.node)
+	b.c.count(gaugeDraining)
 }

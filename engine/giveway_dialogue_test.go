@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -146,4 +147,56 @@ func TestNothingIsClosedForWhoCanShare(t *testing.T) {
 		}
 		r.finish()
 	}
+}
+
+// TestStreamsOfOneWorkerDoNotStarveAnother: the backend may have one h2 connection, which worker 0 has and never lets rest:
+// before one stream ends the next one begins. Who waits on worker 1 comes next all the same, and then worker 0 again.
+func TestStreamsOfOneWorkerDoNotStarveAnother(t *testing.T) {
+	for seed := range uint64(10) {
+		c := simple("reuse = \"always\"\n")
+		c.server = "60s"
+		c.hop = strings.Replace(hop(t, false, true, "reuse = \"always\"\n"), "[backend.hop]\ntimeouts = \"inner\"\nlimits = \"some\"",
+			"[limits.one]\n"+strings.Replace(allOff, "max-conn = 0", "max-conn = 1", 1)+"queue-timeout = \"20s\"\n[backend.hop]\ntimeouts = \"inner\"\nlimits = \"one\"", 1)
+		r := newRig(t, seed, 2, c.text())
+		g := r.serveGated()
+		clients := []*sim.Surfer{r.clientOn(0, get("/a1"))}
+		r.must("the server has the first", time.Second, func() bool { return len(g.seen) == 1 })
+		clients = append(clients, r.clientOn(1, get("/b")))
+		r.run(20 * time.Millisecond)
+		clients = append(clients, r.clientOn(0, get("/a2")))
+		r.run(20 * time.Millisecond)
+		g.answer()
+		r.must("the server has the one of worker 1", 2*time.Second, func() bool { return slices.Contains(g.seen, "/b") })
+		for len(g.waiting) > 0 {
+			g.answer()
+			r.run(time.Second)
+		}
+		r.must("all are served", 5*time.Second, func() bool {
+			return !slices.ContainsFunc(clients, func(s *sim.Surfer) bool { return !s.Done() || s.Responses[0].Status() != 200 })
+		})
+		if got := fmt.Sprint(g.seen); got != "[/a1 /b /a2]" {
+			t.Errorf("seed %d: the order was %s", seed, got)
+		}
+		r.finish()
+	}
+}
+
+// TestLimitedHoppedWorlds: workers share fewer h2 connections than they are, under patrons who never stop. Nobody waits for long.
+func TestLimitedHoppedWorlds(t *testing.T) {
+	seeds(t, 20, func(t *testing.T, seed uint64) {
+		rnd := rand.New(rand.NewPCG(seed, 8))
+		c := &terms{limits: allOff, backend: "max-errors = 0\nreuse = \"always\"\n", servers: []string{""}, server: "1m"}
+		one := fmt.Sprintf("[limits.one]\n%squeue-timeout = \"20s\"\n", strings.Replace(allOff, "max-conn = 0", fmt.Sprintf("max-conn = %d", 1+rnd.IntN(3)), 1))
+		c.hop = strings.Replace(hop(t, false, true, "max-errors = 0\nreuse = \"always\"\n"), "[backend.hop]\ntimeouts = \"inner\"\nlimits = \"some\"",
+			one+"[backend.hop]\ntimeouts = \"inner\"\nlimits = \"one\"", 1)
+		r := newRig(t, seed, 1+rnd.IntN(4), c.text())
+		r.exact = true
+		scatter(r.net, rnd)
+		town := newTown(r)
+		town.populate(1, 5+rnd.IntN(20), kindsGood)
+		town.idleMax = 0
+		r.must("all patrons have left", 5*time.Minute, town.gone)
+		r.finish()
+		town.settle(strict{hop: true}) // without limits: none may be refused
+	})
 }
