@@ -173,7 +173,7 @@ func (c *Conn) Expire(now mono.Time) *Error {
 	case c.own.ackBy != 0 && !now.Before(c.own.ackBy):
 		return c.fail(errSettingsTimeout)
 	case c.flow.lull.until != 0 && !now.Before(c.flow.lull.until):
-		c.hurry()
+		c.endLull()
 	}
 	return nil
 }

@@ -54,9 +54,11 @@ func (c *Conn) onWindow(n uint32, ev *Event) *Error {
 	case int64(s.send)+int64(n) > windowMax:
 		return c.endStream(s, errStreamOverflow, ev)
 	}
+	waits := s.queue.next != nil
 	s.send += int32(n)
 	c.patient(s.send)
-	if c.sched.refresh(s) && c.writable() {
+	c.sched.refresh(s)
+	if !waits && s.queue.next != nil && c.writable() {
 		ev.Kind = EventWindow
 	}
 	c.awaitWindow(s)

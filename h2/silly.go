@@ -14,7 +14,7 @@ import (
 const (
 	worthWhile = 2 << 10                // window that is always enough
 	lullMax    = 100 * time.Millisecond // how long a small window may stay unused
-	lullsMax   = 3                      // a peer that has let so many pass waits for us to use its windows up
+	lullsMax   = 3                      // a peer that lets so many pass in turn waits for us to use its windows up
 
 	restUnknown = 1<<63 - 1
 )
@@ -57,22 +57,31 @@ func (c *Conn) beginLull() {
 	}
 }
 
-// hurry is called when a lull is over: small windows will do from now on.
-func (c *Conn) hurry() {
+// endLull is called when a lull is over: small windows will do from now on, if there are any.
+func (c *Conn) endLull() {
 	l := &c.flow.lull
+	l.until = 0
+	for s := c.streams.first; s != nil; s = s.live.next {
+		c.awaitWindow(s)
+	}
+	if l.until == 0 {
+		return
+	}
 	l.until, l.hurry = 0, true
 	l.passed = min(l.passed+1, lullsMax)
 	c.relist()
 }
 
-// patient is called when a window was opened to that size: a fair part of it is waited for again, unless that was in vain
-// too often.
+// patient is called when a window was opened to that size. A lull in which that happens was worth it; after lullsMax in
+// turn that were not there are no more.
 func (c *Conn) patient(window int32) {
 	l := &c.flow.lull
 	if window < min(worthWhile, max(1, c.peer.window/4)) {
 		return
 	}
-	l.until = 0
+	if l.until != 0 {
+		l.passed = 0
+	}
 	if l.hurry && l.passed < lullsMax {
 		l.hurry = false
 		c.relist()
@@ -85,6 +94,7 @@ func (c *Conn) relist() {
 	for s := c.streams.first; s != nil; s = s.live.next {
 		if s.queue.wants {
 			c.sched.refresh(s)
+			c.awaitWindow(s)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func TestSmallWindowsWaitForMore(t *testing.T) {
 		t.Fatalf("deadline %v, want %v", by, want)
 	}
 	window(pl, "window 0 30000\nwindow 1 30000")
-	if n := c.SendRoom(s); n != 30535 || c.NextWritable() != s || c.Deadline() != mono.Never {
+	if n := c.SendRoom(s); n != 30535 || c.NextWritable() != s || c.Expire(by) != nil || c.Deadline() != mono.Never {
 		t.Fatalf("room %d, deadline %v", n, c.Deadline())
 	}
 	for i := range lullsMax + 1 {
@@ -84,5 +84,40 @@ func TestFramesAreOfOneSize(t *testing.T) {
 			t.Errorf("a frame of %d bytes", f.length)
 		}
 		out = out[frameHeaderBytes+int(f.length):]
+	}
+}
+
+// What ends the haste of a lull is heard of by the stream that it was for.
+func TestAStreamIsToldOfItsWindowAfterALull(t *testing.T) {
+	pl, s := download(t, 0)
+	c := pl.c
+	_, _ = c.AppendData(nil, s, make([]byte, 65000), false)
+	c.Want(s, 5)
+	if c.Expire(c.Deadline()) != nil || c.NextWritable() != s {
+		t.Fatal("535 bytes of window stay unused")
+	}
+	_, _ = c.AppendData(nil, s, make([]byte, 535), false)
+	c.Want(s, 5)
+	window(pl, "window 0 30000") // the stream's own is shut
+	if c.NextWritable() != nil {
+		t.Fatal("a stream without a window is to send")
+	}
+	pl.log = nil
+	window(pl, "window 1 30000")
+	if len(pl.log) != 1 || pl.log[0] != "window" || c.NextWritable() != s {
+		t.Errorf("events %v", pl.log)
+	}
+}
+
+// One stream's window that opens is not another's.
+func TestALullIsEachStreamsOwn(t *testing.T) {
+	pl, s := download(t, 0)
+	c := pl.c
+	_, _ = c.AppendData(nil, s, make([]byte, 65000), false)
+	window(pl, "window 0 60000")
+	c.Want(s, 5)
+	window(pl, "window 0 60000")
+	if c.Expire(c.Deadline()) != nil || c.NextWritable() != s {
+		t.Error("the connection's update has ended the stream's lull")
 	}
 }

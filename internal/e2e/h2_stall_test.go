@@ -19,7 +19,7 @@ const stalledStreams = 100
 const stalledBytes = 4 * megabyte
 
 // stallBytes is the body, each way, of a request that goes on beside them.
-const stallBytes = 100000
+const stallBytes = 40000
 
 // What stalls here is to stay, however slow the machine is.
 const (
