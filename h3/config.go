@@ -92,6 +92,7 @@ func (c *Config) quic() *quic.Config {
 		MaxConnectionReceiveWindow:     uint64(2 * c.BufferBytes),
 		MaxIncomingStreams:             int64(c.MaxStreams),
 		MaxIncomingUniStreams:          uniStreamsMax,
+		RequireStreamCreditRelease:     true, // see credit.go
 		Allow0RTT:                      true,
 	}
 }

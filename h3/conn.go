@@ -32,6 +32,7 @@ type Conn struct {
 	count   atomic.Int64 // requests so far
 	cause   atomic.Pointer[Cause]
 	shaken  atomic.Bool // the handshake is complete
+	credit  credit
 	shared  connShared
 }
 
@@ -52,6 +53,7 @@ const streamMax = 1<<62 - 4
 func newConn(q *quic.Conn, cfg *Config, sink Sink) *Conn {
 	c := &Conn{q: q, cfg: cfg, sink: sink}
 	c.shared.limit = streamMax
+	c.credit.most = min(creditsHeldMax, cfg.MaxStreams/8)
 	c.first, c.Local = addrPort(q.RemoteAddr()), addrPort(q.LocalAddr())
 	return c
 }
@@ -157,6 +159,7 @@ func (c *Conn) acceptRequests() {
 		if late {
 			q.CancelRead(quic.StreamErrorCode(RequestRejected))
 			q.CancelWrite(quic.StreamErrorCode(RequestRejected))
+			q.ReleaseStreamCredit()
 			continue
 		}
 		c.count.Add(1)

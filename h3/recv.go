@@ -279,6 +279,7 @@ func (s *Stream) readFailed(err error, told bool) {
 		return
 	}
 	s.q.CancelWrite(quic.StreamErrorCode(RequestCancelled))
+	s.release()
 	if e := s.Conn.budget.charge(abuseReset, time.Now()); e != nil {
 		s.Conn.fail(e)
 	}

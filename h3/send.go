@@ -226,6 +226,7 @@ func (s *Stream) closeLocked() {
 	s.send.mu.Unlock()
 	if ended {
 		s.q.Close()
+		s.release()
 		s.Conn.budget.earn()
 	}
 }
@@ -291,4 +292,5 @@ func (s *Stream) cut(code Code) {
 	if !closed {
 		s.q.CancelWrite(quic.StreamErrorCode(code))
 	}
+	s.release()
 }

@@ -25,6 +25,7 @@ type Stream struct {
 	q     *quic.Stream
 	recv  recvSide
 	send  sendSide
+	freed atomic.Bool // its credit was given to conn.credit
 	stop  func() bool // ends Watch; nil: it has not begun. Under send.mu
 	cause atomic.Pointer[Cause]
 }
@@ -88,6 +89,7 @@ func (s *Stream) fail(err *Error, told bool) {
 		return
 	}
 	s.q.CancelRead(quic.StreamErrorCode(err.Code))
+	defer s.release()
 	if !s.cause.CompareAndSwap(nil, &Cause{Err: err}) {
 		return
 	}

@@ -25,6 +25,7 @@ func (c *Conn) acceptUni() {
 		if err != nil {
 			return
 		}
+		q.ReleaseStreamCredit()
 		go c.readUni(q)
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // browserPatience is how long Chromium may take to start and to load a page on a busy machine.
-const browserPatience = 60 * time.Second
+const browserPatience = 2 * time.Minute
 
 // chromiumPath is the browser, or the test is skipped.
 func chromiumPath(t *testing.T) string {

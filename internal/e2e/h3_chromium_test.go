@@ -64,8 +64,7 @@ func TestChromiumOverH3(t *testing.T) {
 	t.Parallel()
 	chromiumPath(t)
 	for _, back := range []string{"h1", "h2"} {
-		t.Run(back, func(t *testing.T) {
-			t.Parallel()
+		t.Run(back, func(t *testing.T) { // one browser at a time
 			o := goOrigin(t, protocols{over: plain, h1: back == "h1", h2: back == "h2"}, &discoveryPage{done: make(chan struct{})})
 			s := setup{over: tlsed, bind: "h3 = true", global: `access-log = "$DIR/lines"`, servers: []*origin{o},
 				backend: "reuse = \"always\"\ntimeouts = \"long\"\n", tables: "[timeouts.long]\nserver = \"2m\"\n"} // its load event is a response that waits
