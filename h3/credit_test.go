@@ -31,13 +31,19 @@ func TestCreditComesBack(t *testing.T) {
 	for _, most := range []int{1, 7, 16} {
 		r := newRig(t, 1, func(c *Config) { c.MaxStreams = most })
 		for why, act := range map[string]func(s *quic.Stream){
-			"answered":     func(s *quic.Stream) { s.Write(head("GET", "/bytes/3")); s.Close() },
-			"a long one":   func(s *quic.Stream) { s.Write(head("GET", "/bytes/50000")); s.Close() },
-			"a body":       func(s *quic.Stream) { s.Write(join(head("POST", "/echo"), frame(frameData, []byte("hello")))); s.Close() },
-			"early answer": func(s *quic.Stream) { s.Write(join(head("POST", "/early"), frame(frameData, []byte("hello")))); s.Close() },
-			"too large":    func(s *quic.Stream) { s.Write(head("GET", "/", "x-a", string(make([]byte, 70_000)))); s.Close() },
-			"malformed":    func(s *quic.Stream) { s.Write(head("GET", "/", "X", "y")); s.Close() },
-			"empty":        func(s *quic.Stream) { s.Close() },
+			"answered":   func(s *quic.Stream) { s.Write(head("GET", "/bytes/3")); s.Close() },
+			"a long one": func(s *quic.Stream) { s.Write(head("GET", "/bytes/50000")); s.Close() },
+			"a body": func(s *quic.Stream) {
+				s.Write(join(head("POST", "/echo"), frame(frameData, []byte("hello"))))
+				s.Close()
+			},
+			"early answer": func(s *quic.Stream) {
+				s.Write(join(head("POST", "/early"), frame(frameData, []byte("hello"))))
+				s.Close()
+			},
+			"too large": func(s *quic.Stream) { s.Write(head("GET", "/", "x-a", string(make([]byte, 70_000)))); s.Close() },
+			"malformed": func(s *quic.Stream) { s.Write(head("GET", "/", "X", "y")); s.Close() },
+			"empty":     func(s *quic.Stream) { s.Close() },
 			"taken back": func(s *quic.Stream) {
 				s.Write(head("GET", "/hold"))
 				s.CancelWrite(quic.StreamErrorCode(RequestCancelled))
