@@ -3,6 +3,7 @@ package h2
 import (
 	"weir/h2/hpack"
 	"weir/internal/mono"
+	"weir/internal/msg"
 )
 
 // Conn is the codec of one connection, used by one worker. An idle one without streams is its own size and what its two
@@ -116,7 +117,7 @@ func (c *Conn) Open(user any) (*Stream, bool) {
 	}
 	s := c.slab.getStream()
 	s.User = user
-	s.prio = priorityDefault
+	s.prio = msg.PriorityUnsaid
 	c.streams.add(s)
 	c.streams.unsent++
 	return s, true

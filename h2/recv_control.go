@@ -1,6 +1,10 @@
 package h2
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"weir/internal/msg"
+)
 
 // onPing: RFC 9113 section 6.7.
 func (c *Conn) onPing(b []byte, ev *Event) *Error {
@@ -116,7 +120,7 @@ func (c *Conn) onPriorityUpdate(b []byte) (n int, err *Error) {
 	if id&1 == 0 { // 0, or a push
 		return len(b), errPriorityUpdate
 	}
-	p := priorityFromField(b[4:])
+	p := msg.PriorityDefault.Read(b[4:])
 	if s := c.streams.find(id); s != nil {
 		c.sched.setPriority(s, p)
 	} else if c.idle(id) {

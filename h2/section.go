@@ -36,7 +36,7 @@ func (sec *section) has(p hpack.Pseudo) bool { return sec.pseudos&(1<<p) != 0 }
 
 // decode runs a block through the compression context and fills the section's head with what is wanted.
 func (c *Conn) decode(block []byte, sec *section) *Error {
-	sec.priority = priorityDefault
+	sec.priority = msg.PriorityUnsaid
 	block, err := c.dec.Begin(block)
 	if err != nil {
 		return errCompression
@@ -108,7 +108,7 @@ func (sec *section) known(f *hpack.Field, v []byte) *Error {
 		sec.cookies++
 	case msg.FieldPriority:
 		if sec.fate == fateRequest {
-			sec.priority = priorityFromField(v)
+			sec.priority = msg.PriorityDefault.Read(v)
 		}
 	}
 	return nil

@@ -90,7 +90,7 @@ func (c *Conn) beginResponse(s *Stream, h *msg.Head, end bool) uint16 {
 	case status >= 200:
 		s.msgs |= msgRspHead
 		if v := h.Get(msg.FieldPriority); v != nil { // RFC 9218 section 8: what the server says changes what the client said
-			c.sched.setPriority(s, parsePriority(v, s.prio))
+			c.sched.setPriority(s, s.prio.Read(v))
 		}
 	}
 	return status

@@ -35,7 +35,7 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 		},
 		"a response's head": func() { e.head(h) },
 		"trailers":          func() { e.trailers(tail) },
-		"a priority":        func() { parsePriority([]byte("u=2, i"), priorityDefault) },
+		"a priority":        func() { msg.PriorityUnsaid.Read([]byte("u=2, i")) },
 	} {
 		if n := testing.AllocsPerRun(100, f); n != 0 {
 			t.Errorf("%s: %v allocations", why, n)

@@ -1,5 +1,7 @@
 package h3
 
+import "weir/internal/msg"
+
 // Settings (RFC 9114 section 7.2.4.1, RFC 9204 section 5, RFC 9220 section 3, RFC 9297 section 2.1.1).
 const (
 	settingTableCapacity    = 0x01
@@ -225,7 +227,7 @@ func (p *controlParser) priorityUpdate() *Error {
 	if id&3 != 0 { // not a stream that a client opens for a request
 		return errPriorityID
 	}
-	return p.onUpdated(int64(id), parsePriority(p.payload[n:], Priority{Urgency: urgencyDefault}))
+	return p.onUpdated(int64(id), msg.PriorityDefault.Read(p.payload[n:]))
 }
 
 // decoderParser takes the client's QPACK decoder stream apart (RFC 9204 section 4.4). We reference no dynamic table, so

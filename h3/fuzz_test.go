@@ -191,12 +191,3 @@ func FuzzHuffman(f *testing.F) {
 		}
 	})
 }
-
-func FuzzPriority(f *testing.F) {
-	f.Add([]byte("u=3, i"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if p := parsePriority(b, priorityDefault); p.Urgency > 7 {
-			t.Errorf("%q: %v", b, p)
-		}
-	})
-}

@@ -151,7 +151,7 @@ func (s *Stream) onHead(sec *section, ended bool) error {
 		h.Flags |= msg.FlagEarlyData
 	}
 	if v := h.Get(msg.FieldPriority); v != nil && !s.recv.prioritised {
-		s.SetPriority(parsePriority(v, Priority{Urgency: urgencyDefault}))
+		s.SetPriority(msg.PriorityDefault.Read(v))
 	}
 	s.Conn.sink.OnHead(s)
 	return nil
