@@ -53,7 +53,8 @@ type Engine struct {
 	stop    sync.Once
 	checks  *checker
 	tickets *tlsio.TicketStore
-	h3Ready bool // the process has been prepared for HTTP/3
+	pacing  sync.Once // of the heap
+	h3Ready bool      // the process has been prepared for HTTP/3
 
 	mu                sync.Mutex // everything below; never taken by a worker
 	cfg               *config.Config
@@ -230,6 +231,7 @@ func (e *Engine) commit(p *plan) {
 	e.onWorkers(func(w *worker) { w.apply(p) })
 	e.settle(p)
 	e.commitH3(p, e.plan)
+	e.pace(p)
 	e.detachMissing(e.plan, p)
 	e.cfg, e.plan, e.reloaded, e.live = p.cfg, p, time.Now(), map[string]*config.Limits{}
 }

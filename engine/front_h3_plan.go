@@ -182,7 +182,6 @@ func (e *Engine) makeRoom() {
 	if n += max(n/2, 1); runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
 	}
-	go e.paceHeap()
 }
 
 // drainH3 stops taking QUIC connections.

@@ -36,14 +36,16 @@ func crowdOf(t *testing.T, w *weir, n int) {
 }
 
 // TestMemoryOfIdleClients holds idle client connections to their budget, of which the process shows nothing but its
-// resident memory: what the collector keeps in reserve is in it too, so the bound is for all of that.
+// resident memory: what the collector keeps in reserve is in it too, so the bound is for all of that. Garbage of handshakes
+// may lie up to 32 MiB, however few clients there are (engine/heap.go).
 func TestMemoryOfIdleClients(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		over   transport
 		n      int
 		budget int // bytes for each
-	}{{plain, 4000, 512}, {tlsed, 600, 8 << 10}} {
+		lies   int // and for all of them together
+	}{{plain, 4000, 512, 0}, {tlsed, 1500, 8 << 10, 32 << 20}} {
 		t.Run(string(c.over), func(t *testing.T) {
 			back := newRecorder(t)
 			w := start(t, setup{over: c.over, servers: []*origin{back.origin}, backend: `reuse = "always"`})
@@ -51,7 +53,7 @@ func TestMemoryOfIdleClients(t *testing.T) {
 			before := w.rss()
 			crowdOf(t, w, c.n)
 			w.wantMetric(float64(c.n+200), "weir_frontend_connections")
-			each := (w.rss() - before) / c.n
+			each := (w.rss() - before - c.lies) / c.n
 			t.Logf("%d bytes for each idle client", each)
 			if most := c.budget * 3; each > most {
 				t.Errorf("%d bytes for each idle client, at most %d", each, most)
