@@ -52,7 +52,10 @@ func (m *queueModel) take() *Stream {
 func TestSchedulerIsItsModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		prio := func() Priority {
-			return Priority{uint8(rapid.SampledFrom([]int{0, 3, 3, 3, 7}).Draw(t, "u")), rapid.Bool().Draw(t, "i")}
+			return Priority{
+				Urgency:     uint8(rapid.SampledFrom([]int{0, 3, 3, 3, 7}).Draw(t, "u")),
+				Incremental: rapid.Bool().Draw(t, "i"),
+			}
 		}
 		q, m := &scheduler{}, &queueModel{turn: map[*Stream]int{}}
 		streams := make([]*Stream, 8)

@@ -38,7 +38,6 @@ func TestPriority(t *testing.T) {
 	}
 }
 
-
 func FuzzPriority(f *testing.F) {
 	f.Add([]byte("u=3, i"))
 	f.Fuzz(func(t *testing.T, b []byte) {
