@@ -172,7 +172,7 @@ func TestH3EmptyData(t *testing.T) {
 func TestH3UploadTimeouts(t *testing.T) {
 	t.Parallel()
 	w := start(t, setup{over: tlsed, bind: "h3 = true", servers: []*origin{flowOrigin(t)}, backend: `reuse = "always"`,
-		frontend: `timeouts = "short"`, tables: "[timeouts.short]\nhttp-request = \"500ms\"\nclient = \"300ms\"\n"})
+		frontend: `timeouts = "short"`, tables: "[timeouts.short]\nhttp-request = \"2s\"\nclient = \"300ms\"\n"})
 	for what, b := range map[string][]byte{
 		"head": h3Request("POST", "/up")[:10],
 		"body": append(h3Request("POST", "/up", "content-length", "10"), h3Frame(h3Data, []byte("hello"))...),
