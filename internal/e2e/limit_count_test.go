@@ -216,7 +216,8 @@ func TestCountLimitsUnderChurn(t *testing.T) {
 				if n := top(); n > most {
 					t.Errorf("%d counted against a limit of %d", n, most)
 				}
-				if back.busyMost > most || back.openMost > most {
+				// Connections to servers are counted at the backend only: elsewhere some may rest while others are opened.
+				if back.busyMost > most || level == "backend" && back.openMost > most {
 					t.Errorf("the server saw %d requests and %d connections at once", back.busyMost, back.openMost)
 				}
 				want := float64(0)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -92,7 +91,10 @@ func (y *tally) enter(raw net.Conn) {
 	go y.run(c)
 }
 
-// abandoned reports whether the other side has closed the connection.
+// tcpEstablished is the state of a TCP connection that neither side has closed (tcp_states.h).
+const tcpEstablished = 1
+
+// abandoned reports whether the other side has closed the connection, also when a request that it sent before is unread.
 func (c *tallyConn) abandoned() bool {
 	gone := false
 	rc, err := c.raw.(*net.TCPConn).SyscallConn()
@@ -100,8 +102,8 @@ func (c *tallyConn) abandoned() bool {
 		return true
 	}
 	err = rc.Control(func(fd uintptr) {
-		n, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		gone = n == 0 && err == nil || err != nil && !errors.Is(err, unix.EAGAIN)
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		gone = err != nil || info.State != tcpEstablished
 	})
 	return gone || err != nil
 }
