@@ -123,7 +123,7 @@ func TestH2Floods(t *testing.T) {
 	for i := range floods {
 		t.Run(floods[i].name, func(t *testing.T) {
 			t.Parallel()
-			w := start(t, setup{over: plain, servers: []*origin{o}, frontend: `timeouts = "short"`, tables: "[timeouts.short]\nclient = \"700ms\"\nhttp-request = \"700ms\"\nhttp-keep-alive = \"700ms\"\nclient-fin = \"500ms\"\n"})
+			w := start(t, setup{over: plain, servers: []*origin{o}, frontend: `timeouts = "short"`, tables: "[timeouts.short]\nclient = \"700ms\"\nhttp-request = \"700ms\"\nhttp-keep-alive = \"4s\"\nclient-fin = \"500ms\"\n"})
 			w.bear(t, &floods[i])
 		})
 	}
