@@ -96,9 +96,18 @@ func (srv *server) retire() {
 func (srv *server) closeIdle(why stats.Cause) {
 	srv.w.conns.each(func(c *conn) {
 		if b, ok := c.owner.(*backConn); ok && b.srv == srv && b.stage == backOpen && b.owner == nil && b.isIdle() {
-			b.end(why, false)
+			b.rouse(why)
 		}
 	})
+}
+
+// rouse ends a connection that carries nothing. Who waits to hear whether it still lives (idle-ping) looks for another one.
+func (c *backConn) rouse(why stats.Cause) {
+	if c.h2 != nil && !c.h2.pinged.IsZero() {
+		c.h2.fail(why)
+		return
+	}
+	c.end(why, false)
 }
 
 // isIdle reports whether the connection carries nothing.

@@ -200,3 +200,33 @@ func TestLimitedHoppedWorlds(t *testing.T) {
 		town.settle(strict{hop: true}) // without limits: none may be refused
 	})
 }
+
+// TestPingIsNotAwaitedFromAClosedConnection: an idle h2 connection is asked whether it lives (idle-ping), and before it can
+// answer it is closed, because its server's address has changed. The request goes on at once, and not after timeouts.connect.
+func TestPingIsNotAwaitedFromAClosedConnection(t *testing.T) {
+	c := simple("reuse = \"always\"\n")
+	c.hop = hop(t, false, true, "reuse = \"always\"\nidle-ping = \"400ms\"\n")
+	r := newRig(t, 1, 1, c.text())
+	r.net.Server(serverOne, sim.Echo)
+	first := r.asks(get("/first"))
+	r.must("the first is served", time.Second, first.Done)
+	r.run(2 * time.Second)
+	r.net.Latency = 20 * time.Millisecond
+	second := r.asks(get("/second"))
+	inner := r.serverOn(0, "hop", "inner")
+	asked := func() bool {
+		asked := false
+		r.ws[0].conns.each(func(c *conn) {
+			b, ok := c.owner.(*backConn)
+			asked = asked || ok && b.srv == inner && b.h2 != nil && !b.h2.pinged.IsZero()
+		})
+		return asked
+	}
+	r.must("the connection is asked", time.Second, asked)
+	inner.closeIdle(stats.CauseDrain)
+	r.must("the second is served", 350*time.Millisecond, second.Done)
+	if m := second.Responses[0]; m.Status() != 200 {
+		t.Errorf("%s %q", m.Start, m.Body)
+	}
+	r.finish()
+}
