@@ -137,23 +137,26 @@ func (p *process) start(startPlane starter) error {
 	return inherited.ready(p.generation)
 }
 
-// openAdmin opens the runtime socket and the admin listener. Where one of them is only the default and cannot be had, weir
+// openAdmin opens the admin listener and the runtime socket. Where one of them is only the default and cannot be had, weir
 // runs without it: a proxy must not fail for a socket that nobody asked for.
+//
+// The runtime socket comes last of all that may fail: in an upgrade it takes the place of the old process's, which could not
+// be reached any more if this one failed afterwards.
 func (p *process) openAdmin(inherited *handover) error {
 	def := config.DefaultGlobal()
 	var err error
-	if p.socket, err = listenSocket(p.cfg, p, inherited.isUpgrade()); err != nil {
-		if p.cfg.Global.RuntimeSocket != def.RuntimeSocket {
-			return err
-		}
-		p.log.Warn("no runtime socket: 'weir show' and the like cannot reach this process", "error", err)
-	}
 	if p.http, err = listenHTTP(p.cfg, p, inherited.admin); err != nil {
 		if p.cfg.Global.Admin != def.Admin {
-			closeServer(p.socket)
 			return fmt.Errorf("admin listener: %w", err)
 		}
 		p.log.Warn("no admin listener", "error", err)
+	}
+	if p.socket, err = listenSocket(p.cfg, p, inherited.isUpgrade()); err != nil {
+		if p.cfg.Global.RuntimeSocket != def.RuntimeSocket {
+			closeServer(p.http)
+			return err
+		}
+		p.log.Warn("no runtime socket: 'weir show' and the like cannot reach this process", "error", err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,7 +32,9 @@ func newSuccession(t *testing.T, clients int) *succession {
 	for i := range clients {
 		s.clients.Go(func() { s.load(byte(i)) })
 	}
-	s.goesOn()
+	if clients > 0 {
+		s.goesOn()
+	}
 	return s
 }
 
@@ -168,5 +171,35 @@ func TestUpgradeTwiceKeepsQUIC(t *testing.T) {
 	s.goesOn()
 	goOn("after all others have ended", fours)
 	endAll(fours)
+	s.finish()
+}
+
+// A process that was to come next and fails, after it has joined the sockets, leaves everything to the one that is there. The
+// next attempt succeeds.
+func TestFailedUpgradeKeepsQUIC(t *testing.T) {
+	t.Parallel()
+	s := newSuccession(t, 0)
+	before := s.uploads(6)
+	taken, err := net.Listen("tcp", newHost()+":9911")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	text := s.w.setup.text(s.w.host)
+	s.w.write(strings.Replace(text, s.w.host+":9911", taken.Addr().String(), 1))
+	if status, out, errs := s.w.run("upgrade"); status != 1 || !strings.Contains(errs, "the new process ended before it was ready") {
+		t.Errorf("status %d: %s%s", status, out, errs)
+	}
+	goOn("after the failure", before)
+	again := s.uploads(6)
+	s.w.write(text)
+	s.upgrade("command")
+	after := s.uploads(6)
+	goOn("after the upgrade", before, again, after)
+	endAll(before)
+	endAll(again)
+	s.wantGone(0)
+	goOn("after the end of the old process", after)
+	endAll(after)
 	s.finish()
 }
