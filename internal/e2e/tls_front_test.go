@@ -391,7 +391,7 @@ func TestTLSHandshakesThatEndEarly(t *testing.T) {
 		p.send(string(first[:cut]))
 		switch cut % 3 {
 		case 0:
-			p.finish()
+			_ = p.conn.(*net.TCPConn).CloseWrite() // on a busy machine its time may be over by now
 			p.gone()
 		case 1:
 			p.abort()
