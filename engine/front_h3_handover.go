@@ -28,6 +28,20 @@ func (e *Engine) QUIC() (map[netip.AddrPort]*QUICSockets, error) {
 	return all, nil
 }
 
+// TakeOver brings new clients of HTTP/3 here instead of to the process before this one. It is called when nothing can fail
+// any more. Sockets that were handed over and that nobody has taken are closed by whoever got them; they are not ours.
+func (e *Engine) TakeOver() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.inherited, e.inheritedQUIC = nil, nil
+	for _, endpoint := range e.endpoints {
+		if err := endpoint.TakeOver(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // ReclaimQUIC takes the UDP sockets back: the process that was to come next has failed.
 func (e *Engine) ReclaimQUIC() {
 	e.mu.Lock()

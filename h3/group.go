@@ -40,8 +40,8 @@ type slot struct {
 // override it; `weir sysctl check` tells.
 const socketBytes = 8 << 20
 
-// openGroup opens a socket for each worker, in the workers' order, and attaches the program. Nothing is read yet: what
-// clients send meanwhile waits. before is what the process before this one has handed over; nil: nothing.
+// openGroup opens a socket for each worker, in the workers' order, and attaches the program, unless there is one of a process
+// before this one. Nothing is read yet: what clients send meanwhile waits. before is what the process before this one has handed over; nil: nothing.
 func openGroup(addr netip.AddrPort, workers int, tag uint16, before *Handover) (*group, error) {
 	checkWorkers(workers)
 	g := &group{addr: addr, own: places{Tag: tag}}
@@ -69,6 +69,9 @@ func openGroup(addr netip.AddrPort, workers int, tag uint16, before *Handover) (
 		}
 	}
 	g.locate()
+	if before != nil {
+		return g, nil // the program of the process before steers to none of ours: see Endpoint.TakeOver
+	}
 	if err := g.attach(); err != nil {
 		g.close()
 		return nil, fmt.Errorf("listen on %v (udp): %w", addr, err)

@@ -29,6 +29,17 @@ func (e *Endpoint) Handover() (*Handover, error) {
 	}, nil
 }
 
+// TakeOver makes the kernel steer new clients to this process. Until then they come to the process before it, which goes on if
+// this one fails. Without one there is nothing to do.
+func (e *Endpoint) TakeOver() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.group.others) == 0 {
+		return nil
+	}
+	return e.group.attach()
+}
+
 // Reclaim makes the kernel steer to this process again.
 func (e *Endpoint) Reclaim() error {
 	e.mu.Lock()

@@ -34,6 +34,15 @@ func listenRig(t *testing.T, addr netip.AddrPort, workers int, before *Handover)
 	return r
 }
 
+// takeOver makes it the process that new clients come to.
+func (r *rig) takeOver() *rig {
+	r.t.Helper()
+	if err := r.e.TakeOver(); err != nil {
+		r.t.Fatal(err)
+	}
+	return r
+}
+
 // passed is a handover as the other process gets it: with descriptors of its own.
 func passed(t *testing.T, e *Endpoint) *Handover {
 	t.Helper()
@@ -82,9 +91,18 @@ func TestHandover(t *testing.T) {
 	}
 	ones := dial(first, 8)
 	second := listenRig(t, first.e.Addr(), 2, passed(t, first.e))
+	for range 8 { // it is not ready
+		c := first.settled()
+		c.wantAlive("with the first")
+		ones = append(ones, c)
+	}
+	if n := second.opened(); n != 0 {
+		t.Errorf("%d clients came to a process that is not ready", n)
+	}
+	second.takeOver()
 	twos := dial(second, 8)
 	all("beside the second", ones, twos)
-	third := listenRig(t, first.e.Addr(), 3, passed(t, second.e))
+	third := listenRig(t, first.e.Addr(), 3, passed(t, second.e)).takeOver()
 	threes := dial(third, 8)
 	all("beside the third", ones, twos, threes)
 
@@ -144,7 +162,7 @@ func TestReclaim(t *testing.T) {
 	r := listenRig(t, netip.MustParseAddrPort("127.0.0.1:0"), 2, nil)
 	before := r.settled()
 	before.wantAlive("before")
-	failed := listenRig(t, r.e.Addr(), 3, passed(t, r.e))
+	failed := listenRig(t, r.e.Addr(), 3, passed(t, r.e)).takeOver()
 	failed.e.Close(NoError)
 	before.wantAlive("after")
 	if err := r.e.Reclaim(); err != nil {

@@ -33,6 +33,9 @@ type plane interface {
 	// QUIC are the UDP sockets of HTTP/3 and what else the next process needs to share them; ReclaimQUIC takes them back.
 	QUIC() (quicSockets, error)
 	ReclaimQUIC()
+	// TakeOver is called when nothing can fail any more: clients of HTTP/3 come here instead of to the process before this
+	// one, and what was handed over and not used is forgotten.
+	TakeOver() error
 }
 
 // sockets are listening sockets by address.

@@ -167,6 +167,9 @@ func (n *notingPlane) QUIC() (quicSockets, error) { return nil, nil }
 // ReclaimQUIC implements plane.
 func (n *notingPlane) ReclaimQUIC() {}
 
+// TakeOver implements plane.
+func (n *notingPlane) TakeOver() error { return nil }
+
 // freeAddr is a loopback address with a port that was free a moment ago.
 func freeAddr() string {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

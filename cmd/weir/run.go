@@ -127,6 +127,13 @@ func (p *process) start(startPlane starter) error {
 		p.access.close()
 		return err
 	}
+	if err := p.plane.TakeOver(); err != nil {
+		closeServer(p.socket)
+		closeServer(p.http)
+		p.plane.Stop()
+		p.access.close()
+		return fmt.Errorf("take the clients of HTTP/3 over: %w", err)
+	}
 	for _, f := range p.cfg.Frontends {
 		for _, b := range f.Binds {
 			p.log.Info("listening", "frontend", f.Name, "address", b.Address.String(), "tls", b.TLS != nil, "h3", b.H3)

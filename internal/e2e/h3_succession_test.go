@@ -32,9 +32,7 @@ func newSuccession(t *testing.T, clients int) *succession {
 	for i := range clients {
 		s.clients.Go(func() { s.load(byte(i)) })
 	}
-	if clients > 0 {
-		s.goesOn()
-	}
+	s.goesOn()
 	return s
 }
 
@@ -178,7 +176,7 @@ func TestUpgradeTwiceKeepsQUIC(t *testing.T) {
 // next attempt succeeds.
 func TestFailedUpgradeKeepsQUIC(t *testing.T) {
 	t.Parallel()
-	s := newSuccession(t, 0)
+	s := newSuccession(t, 4)
 	before := s.uploads(6)
 	taken, err := net.Listen("tcp", newHost()+":9911")
 	if err != nil {
@@ -191,6 +189,7 @@ func TestFailedUpgradeKeepsQUIC(t *testing.T) {
 		t.Errorf("status %d: %s%s", status, out, errs)
 	}
 	goOn("after the failure", before)
+	s.goesOn()
 	again := s.uploads(6)
 	s.w.write(text)
 	s.upgrade("command")
@@ -202,4 +201,43 @@ func TestFailedUpgradeKeepsQUIC(t *testing.T) {
 	goOn("after the end of the old process", after)
 	endAll(after)
 	s.finish()
+}
+
+// An address that the new process does not want at first, and later does, is opened anew.
+func TestUpgradeDropsAnAddress(t *testing.T) {
+	t.Parallel()
+	second := "[frontend.two]\nbind = [{ address = \"$HOST:8081\", tls = \"site\", h3 = true }]\nbackend = \"api\"\n"
+	w := start(t, setup{over: tlsed, bind: "h3 = true", servers: []*origin{echoOrigin(t)}, tables: second, backend: `reuse = "always"`})
+	ask := func(why string, c *h3Client) {
+		t.Helper()
+		rsp, err := c.Post("https://a.example/", "text/plain", strings.NewReader(why))
+		if err != nil {
+			t.Fatal(why, err)
+		}
+		if b, err := io.ReadAll(rsp.Body); err != nil || string(b) != why {
+			t.Errorf("%s: %q %v", why, b, err)
+		}
+		_ = rsp.Body.Close()
+		c.close()
+	}
+	two, err := net.ResolveUDPAddr("udp4", w.host+":8081")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask("at first", h3ClientTo(t, two))
+	w.rewrite(func(s *setup) { s.tables = "" })
+	w.told = true // it will end by itself
+	w.done("upgrade")
+	w.wantEnd()
+	ask("in the new process", w.h3Client(t))
+	w.rewrite(func(s *setup) { s.tables = second })
+	w.reload()
+	ask("again", h3ClientTo(t, two))
+	if c, err := net.Dial("tcp", two.String()); err != nil {
+		t.Error(err)
+	} else {
+		_ = c.Close()
+	}
+	w.done("drain")
+	eventually(t, "both processes have ended", func() bool { return strings.Count(w.log.String(), "msg=over") == 2 })
 }
