@@ -48,7 +48,7 @@ func (c *Conn) dataFault(s *Stream, length int32) *Error {
 		return errHalfClosed
 	case !c.cfg.Server && !s.msgs.has(msgRspHead):
 		return errDataBeforeHead
-	case length > 0 && length > s.recv.left: // nothing fits into any window, also into one that our SETTINGS made negative
+	case length > 0 && length > s.recv.left+c.lenience(): // nothing fits into any window, also into one that SETTINGS made negative
 		return errStreamWindow
 	}
 	return nil

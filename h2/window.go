@@ -244,3 +244,7 @@ func (c *Conn) resize(s *Stream, want int32) {
 	w.size += n
 	w.credit += n
 }
+
+// lenience is what a stream may send beyond its window while the connection is tight. A peer that overlooks how small the
+// windows have become harms its own streams only: the connection's window still bounds what is held.
+func (c *Conn) lenience() int32 { return max(0, c.cfg.InitialWindow-c.own.window) }
