@@ -366,16 +366,22 @@ func (f *frontH2) rearm() {
 	d := f.codec.Deadline()
 	t := s.fe.cfg.Timeouts
 	switch {
-	case f.live == 0 && f.away:
-		d = min(d, deadlineAfter(s.w.now, t.ClientFin))
 	case f.live == 0:
-		d = min(d, deadlineAfter(f.idle, s.w.keepAlive(s.fe)))
+		d = min(d, f.idleDue())
 	case s.backlog() > 0 || f.stalled > 0:
 		d = min(d, deadlineAfter(f.since, t.Client), f.look)
 	default:
 		d = min(d, f.look)
 	}
 	s.arm(d)
+}
+
+// idleDue is when a connection without streams has been idle for too long: for a request, or for the client to close it.
+func (f *frontH2) idleDue() mono.Time {
+	if f.away {
+		return deadlineAfter(f.idle, f.s.fe.cfg.Timeouts.ClientFin)
+	}
+	return deadlineAfter(f.idle, f.s.w.keepAlive(f.s.fe))
 }
 
 func (f *frontH2) onTimeout() {
@@ -399,15 +405,18 @@ func (f *frontH2) onTimeout() {
 		f.rearm()
 		return
 	}
-	if f.live == 0 {
-		if !f.away {
-			f.goAway()
-			return
-		}
-		f.lastWord()
+	if f.live > 0 {
+		f.onClientTimeout()
 		return
 	}
-	f.onClientTimeout()
+	switch {
+	case f.idleDue().After(s.w.now): // it was a deadline of the codec's
+		f.rearm()
+	case !f.away:
+		f.goAway()
+	default:
+		f.lastWord()
+	}
 }
 
 // onClientTimeout resets the streams whose client has taken nothing for too long; the others live.
@@ -487,6 +496,7 @@ func (f *frontH2) goAway() {
 	}
 	f.away = true
 	w := f.s.w
+	f.idle = w.now
 	w.headBuf = f.codec.AppendGoAway(w.headBuf[:0], h2.MaxStreamID, h2.NoError)
 	f.write(w.headBuf)
 	f.rearm()

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"weir/internal/sim"
+	"weir/internal/stats"
 	"weir/netio"
 )
 
@@ -97,6 +98,9 @@ func hoppedWorld(t *testing.T, seed uint64, secure, h2, losses bool) {
 		town.pester(rnd, rnd.IntN(10))
 	}
 	r.must("all patrons have left", 10*time.Minute, town.gone)
+	if n := r.closed("hop", "inner", stats.CauseGoaway); n > 0 && !losses {
+		t.Errorf("seed %d: %d connections were ended that had not been idle for long", seed, n)
+	}
 	r.net.Faults = sim.Faults{}
 	r.run(100 * time.Millisecond) // who is still on the way here arrives before the listeners close
 	r.finish()
