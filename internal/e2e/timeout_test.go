@@ -6,8 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -335,30 +333,4 @@ func TestTCPKeepAlive(t *testing.T) {
 			})
 		}
 	})
-}
-
-// keepAliveLeft is how long until the kernel probes a connection, from /proc/net/tcp.
-func keepAliveLeft(t *testing.T, local, remote net.Addr) (time.Duration, bool) {
-	t.Helper()
-	b, err := os.ReadFile("/proc/net/tcp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(b)) {
-		f := strings.Fields(line)
-		if f[1] != procAddr(local) || f[2] != procAddr(remote) {
-			continue
-		}
-		active, when, _ := strings.Cut(f[5], ":")
-		n, err := strconv.ParseInt(when, 16, 64)
-		return time.Duration(n) * time.Second / 100, active == "02" && err == nil
-	}
-	return 0, false
-}
-
-// procAddr is an address as /proc/net/tcp writes it.
-func procAddr(a net.Addr) string {
-	tcp := a.(*net.TCPAddr)
-	ip := tcp.IP.To4()
-	return fmt.Sprintf("%02X%02X%02X%02X:%04X", ip[3], ip[2], ip[1], ip[0], tcp.Port)
 }
