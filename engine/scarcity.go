@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"runtime/debug"
 	"runtime/metrics"
 	"time"
 
@@ -62,11 +63,15 @@ func (c *checker) watchStraits(ctx context.Context) {
 	defer look.Stop()
 	memory := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	before := e.shared.straits.Step()
+	var quiet quietHeap
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-look.C:
+		}
+		if quiet.look() {
+			debug.FreeOSMemory()
 		}
 		metrics.Read(memory)
 		fds := e.shared.fds
