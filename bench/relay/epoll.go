@@ -16,7 +16,7 @@ type Config struct {
 }
 
 const (
-	bufferBytes   = 128 << 10
+	bufferBytes   = 60 << 10 // what fits into one segment: the floor must not pay for small ones behind it
 	acceptsATurn  = 64
 	listenerWord  = ^uint64(0)
 	listenBacklog = 16384

@@ -52,6 +52,10 @@ func (b *Bench) overload(ctx context.Context, c *cell) error {
 // idleOthers is how many client connections besides the idle ones a contender is set up for.
 const idleOthers = 500
 
+// idleSettle is how long idle connections stand before their memory is measured. What opening them took and does not last is
+// not theirs.
+const idleSettle = 2 * time.Second
+
 // idle measures the memory of idle connections and how others fare beside them.
 func (b *Bench) idle(ctx context.Context, c *cell) error {
 	j := b.job(c)
@@ -74,7 +78,12 @@ func (b *Bench) idle(ctx context.Context, c *cell) error {
 	if _, err := g.await("ready"); err != nil {
 		return err
 	}
-	after := measure.Resident(c.run.PID) // The connections stand, and the gate keeps the window from beginning.
+	select { // The connections stand, and the gate keeps the window from beginning.
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(idleSettle):
+	}
+	after := measure.Resident(c.run.PID)
 	g.open()
 	if r, err = g.result(); err != nil {
 		return err

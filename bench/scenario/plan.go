@@ -74,7 +74,7 @@ func (b *Bench) cost(s Scenario) (fixed, elastic time.Duration) {
 		if s.setup.TLS() {
 			per = 1200 * time.Microsecond
 		}
-		return start + time.Second + time.Duration(n)*per, o.Closed + o.Open
+		return start + idleSettle + time.Duration(n)*per, o.Closed + o.Open
 	case playReload:
 		return start + reloadSpan + time.Second, 0
 	case playReuse:
@@ -170,7 +170,7 @@ func (b *Bench) scaled(d time.Duration) time.Duration {
 func (b *Bench) idleConns(s Scenario) int {
 	n := min(b.opt.IdleConns, (int(b.files)-idleReserve)/2)
 	if s.setup.TLS() {
-		n = min(n/10, 5000)
+		n = min(n, 5000)
 	}
 	return max(n, 16)
 }
