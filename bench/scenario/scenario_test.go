@@ -125,7 +125,7 @@ func TestIdleConnsFitTheFileLimit(t *testing.T) {
 		plain, secured int
 	}{
 		{1 << 20, 100000, 5000},
-		{20000, 50000, 875},
+		{20000, 8750, 5000},
 		{1024, 16, 16},
 	} {
 		b.files = c.files
