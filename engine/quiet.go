@@ -14,7 +14,7 @@ type quietHeap struct {
 const (
 	quietLooks = 5         // half a second
 	quietBytes = 256 << 10 // between two looks
-	quietWaste = 1 << 20   // garbage that is not worth a collection, beside an eighth of what lives
+	quietWaste = 256 << 10 // garbage that is not worth a collection, beside an eighth of what lives
 )
 
 // look is to be called every straitsEvery. It reports whether it is time to collect and to give memory back to the kernel: at

@@ -127,6 +127,21 @@ func TestOpenLoopKeepsItsSchedule(t *testing.T) {
 	}
 }
 
+// A gate that stays closed for long makes nothing late: the arrivals wait with the rest.
+func TestOpenLoopWaitsAtTheGate(t *testing.T) {
+	const closed = 2 * time.Second
+	j := job(startOrigin(t))
+	j.Rate, j.Duration, j.Gate = 500, 300*time.Millisecond, true
+	r, err := Run(j, Hooks{Ready: func() { time.Sleep(closed) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustWork(t, r)
+	if got := r.Latency.Quantile(0.5); got > closed/2 {
+		t.Errorf("median %v behind a gate that was closed for %v", got, closed)
+	}
+}
+
 // The reason for open loops: one server that answers after 20 ms on two connections at 1000 requests a second can serve
 // 100 a second. A closed loop would report 20 ms; clients that arrive wait far longer.
 func TestOpenLoopDoesNotOmitWhatWaits(t *testing.T) {

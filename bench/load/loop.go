@@ -282,15 +282,16 @@ func (l *loop) feed() {
 }
 
 // settle is how long after its formal begin an open loop's window opens: reading the CPU times takes a millisecond, and
-// the requests that were due meanwhile were late for a reason that is ours. A gate holds the loop up far longer.
-const (
-	settle     = 5 * time.Millisecond
-	settleGate = 150 * time.Millisecond
-)
+// the requests that were due meanwhile were late for a reason that is ours.
+const settle = 5 * time.Millisecond
 
 func (l *loop) beginWindow() {
 	if l.hooks.Ready != nil {
+		before := epoll.Now()
 		l.hooks.Ready()
+		if l.sched != nil {
+			l.sched.pause(epoll.Now() - before)
+		}
 	}
 	l.used = l.usage()
 	if l.hooks.Measuring != nil {
@@ -303,9 +304,6 @@ func (l *loop) beginWindow() {
 	}
 	if l.job.Rate > 0 {
 		l.begin += int64(settle)
-		if l.job.Gate {
-			l.begin += int64(settleGate)
-		}
 	}
 	l.phaseEnd = l.begin + int64(l.job.Duration)
 	l.end = l.phaseEnd

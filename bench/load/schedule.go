@@ -21,6 +21,9 @@ func newSchedule(rate float64, seed uint64, now int64) *schedule {
 
 func (s *schedule) advance() { s.next += s.rng.ExpFloat64() * s.gap }
 
+// pause puts all that is still to come off by d nanoseconds: for that long nothing could be sent because we were asked to wait.
+func (s *schedule) pause(d int64) { s.next += float64(d) }
+
 // due returns when the next request is due, if that is not after now, and moves on.
 func (s *schedule) due(now int64) (int64, bool) {
 	at := int64(s.next)
