@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -231,4 +232,38 @@ func hoppedTunnel(t *testing.T, seed uint64, secure, h2 bool) {
 		t.Errorf("seed %d: the client heard %d bytes of %d, the server %d of %d", seed, len(client.heard), len(down), len(server.heard), len(up))
 	}
 	r.finish()
+}
+
+// TestHoppedStalls: readers of large bodies stop and go on, again and again, on one connection between the two sides. The windows
+// of the hop become small and large with them (docs/decisions/h2-windows.md), and whoever reads gets on: nobody waits for a
+// timeout, and all is over soon after the last pause.
+func TestHoppedStalls(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		t.Run(fmt.Sprintf("tls=%v", secure), func(t *testing.T) {
+			seeds(t, 30, func(t *testing.T, seed uint64) { stalledWorld(t, seed, secure) })
+		})
+	}
+}
+
+func stalledWorld(t *testing.T, seed uint64, secure bool) {
+	rnd := rand.New(rand.NewPCG(seed, 9))
+	c := &terms{limits: allOff, backend: "reuse = \"always\"\n", servers: []string{""}, frontend: "limits = \"some\"\n", server: "1m"}
+	c.limits += fmt.Sprintf("max-buffer-size = %q\n", pick(rnd, "16KiB", "64KiB", "128KiB", "256KiB"))
+	c.hop = hop(t, secure, true, "reuse = \"always\"\n")
+	r := newRig(t, seed, 1, c.text())
+	scatter(r.net, rnd)
+	town := newTown(r)
+	town.serve(serverOne)
+	for i := range 2 + rnd.IntN(6) {
+		o := town.order(pick(rnd, "plain", "chunked"), pick(rnd, "GET", "GET", "POST"), 200_000+rnd.IntN(600_000))
+		if o.method == "POST" {
+			o.upload = rnd.IntN(400_000)
+		}
+		p := town.patron(50*time.Millisecond, o)
+		p.from = netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i + 1)}), 0)
+		p.pauses = rnd.IntN(8)
+	}
+	r.must("all patrons have left", 15*time.Second, town.gone)
+	r.finish()
+	town.settle(strict{hop: true})
 }

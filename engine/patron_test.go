@@ -314,6 +314,7 @@ type patron struct {
 	think  time.Duration
 	pipe   bool // sends all at once
 	slow   bool // reads late
+	pauses int  // how often it stops reading for a while
 	orders []*order
 	next   int // the first order that is neither answered nor given up
 	conns  int
@@ -362,6 +363,28 @@ func (v *visit) Open(peer *sim.Peer) {
 		peer.Pause()
 		v.t.r.net.After(50*time.Millisecond, peer.Resume)
 	}
+	v.rest(peer)
+}
+
+// rest makes the patron stop reading some time, and go on some time later.
+func (v *visit) rest(peer *sim.Peer) {
+	if v.pauses == 0 || peer.Closed() {
+		return
+	}
+	v.pauses--
+	n, rnd := v.t.r.net, v.t.r.net.Rand()
+	n.After(time.Duration(rnd.IntN(30))*time.Millisecond, func() {
+		if peer.Closed() {
+			return
+		}
+		peer.Pause()
+		n.After(time.Duration(rnd.IntN(200))*time.Millisecond, func() {
+			if !peer.Closed() {
+				peer.Resume()
+				v.rest(peer)
+			}
+		})
+	})
 }
 
 // check is called with every final response.
