@@ -22,7 +22,7 @@ func seeds(t *testing.T, n uint64, world func(*testing.T, uint64)) {
 		n = 1
 	} else if s := os.Getenv("WEIR_SEEDS"); s != "" {
 		n, _ = strconv.ParseUint(s, 10, 64)
-	} else if testing.Short() {
+	} else if testing.Short() || underRace {
 		n = n/10 + 1
 	}
 	for seed := first; seed < first+n; seed++ {
