@@ -37,33 +37,32 @@ func (p *plan) allocates() bool {
 	return false
 }
 
-// pace begins to look after the heap, once there is a reason to. An operator who has set GOGC knows better; a memory limit is
-// kept to in any case.
+// heapIsOurs reports whether nobody has told the collector what to do. An operator who has set GOGC knows better; a memory
+// limit is kept to in any case.
+func heapIsOurs() bool { return os.Getenv("GOGC") == "" }
+
+// pace begins to look after the heap, once there is a reason to.
 func (e *Engine) pace(p *plan) {
-	if p.allocates() && os.Getenv("GOGC") == "" {
-		e.pacing.Do(func() { (&heapPacer{e: e, percent: heapPercentMin}).look() })
+	if p.allocates() && heapIsOurs() {
+		e.pacing.Do(func() { (&heapPacer{e: e}).look() })
 	}
 }
 
 // heapPacer sets the collector's target anew after every collection: it is garbage itself, whose finalizer brings it back. A
 // look from time to time would be too late: in a crowd the heap may grow tenfold between two of them, and a target in percent
 // with it.
-type heapPacer struct {
-	e       *Engine
-	percent int
-}
+type heapPacer struct{ e *Engine }
 
 func (h *heapPacer) look() {
 	if engineState(h.e.state.Load()) == stateStopped {
 		debug.SetGCPercent(heapPercentMin)
 		return
 	}
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
-	// Setting it stops the world for a moment, so small changes are let be.
-	if want := heapPercent(live[0].Value.Uint64()); want > h.percent*5/4 || want < h.percent*4/5 {
-		debug.SetGCPercent(want)
-		h.percent = want
+	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/gogc:percent"}}
+	metrics.Read(heap)
+	want, is := uint64(heapPercent(heap[0].Value.Uint64())), heap[1].Value.Uint64()
+	if want > is/4*5 || want < is/5*4 { // setting it stops the world for a moment, so small changes are let be
+		debug.SetGCPercent(int(want))
 	}
 	runtime.SetFinalizer(h, (*heapPacer).look)
 }

@@ -64,13 +64,14 @@ func (c *checker) watchStraits(ctx context.Context) {
 	memory := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	before := e.shared.straits.Step()
 	var quiet quietHeap
+	ours := heapIsOurs()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-look.C:
 		}
-		if quiet.look() {
+		if ours && quiet.look() {
 			debug.FreeOSMemory()
 		}
 		metrics.Read(memory)
