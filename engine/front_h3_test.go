@@ -137,7 +137,7 @@ func init() { h3Hosts.Store(mathrand.Uint32()) }
 
 func newH3Host() netip.AddrPort {
 	n := h3Hosts.Add(1)
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, byte(2 + n>>16%60), byte(n >> 8), byte(1 + n%253)}), h3Port)
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, byte(2 + n/254/256%60), byte(n / 254), byte(1 + n%254)}), h3Port)
 }
 
 func (r *h3Rig) writeCertificate() {

@@ -64,7 +64,21 @@ func init() { hosts.Store(rand.Uint32()) }
 
 // newHost is a loopback address (127.0.0.0/8) that nobody else uses. Ports on it below the ephemeral range are free for
 // certain, which no port is that was found free a moment ago.
-func newHost() string {
-	n := hosts.Add(1)
-	return net.IPv4(127, byte(64+n>>16&127), byte(n>>8), byte(1+n%253)).String()
+func newHost() string { return loopback(hosts.Add(1)) }
+
+// loopback is the nth loopback address: 127.64.0.1 to 127.190.255.254, each once before the first comes again.
+func loopback(n uint32) string {
+	return net.IPv4(127, byte(64+n/254/256%127), byte(n/254), byte(1+n%254)).String()
+}
+
+// A test's listener once met another's, whose address came again after 253 others.
+func TestHostsDoNotComeAgain(t *testing.T) {
+	seen := make(map[string]bool)
+	for n := range uint32(70_000) {
+		h := loopback(n)
+		if seen[h] {
+			t.Fatalf("%s again as number %d", h, n)
+		}
+		seen[h] = true
+	}
 }
