@@ -73,8 +73,8 @@ func (r *Report) preamble(b *strings.Builder) {
 		"all traffic on loopback.\n\n", r.Started.Format("2006-01-02 15:04 MST"), r.Took, m.CPU, m.CPUs, m.Kernel,
 		float64(m.Memory)/float64(1<<30), m.Go, how.ProxyCPUs, how.OriginCPUs, how.LoadCPUs)
 	fmt.Fprintf(b, "Figures are medians of %d interleaved rounds, ± half the range. CPU and throughput come from closed loops of "+
-		"%.2g s (less where the time budget asked for it), latencies from open loops at %.0f %% of the contender's own measured "+
-		"capacity, counted from the moment a request was due. CPU is the scheduler's time of all the contender's processes; the "+
+		"%.2g s (less where the time budget asked for it), latencies from open loops at %.0f %% of what the slowest contender "+
+		"could (Caddy at no more than its own), counted from the moment a request was due. CPU is the scheduler's time of all the contender's processes; the "+
 		"split into user and kernel is sampled. System calls were counted by %s in runs of their own. *Proxy busy* below 90 %% "+
 		"with *load+origin busy* above it means that throughput is the harness's limit, not the contender's; CPU a request holds "+
 		"all the same. **Only the ratios mean anything.**\n\n", how.Rounds, how.Closed, 100*how.LoadFraction, orNothing(how.Tracer))

@@ -47,9 +47,6 @@ type Progress interface {
 	Scenario(s *report.Scenario)
 }
 
-// loadFraction is how much of its measured capacity a contender is offered when latency is measured.
-const loadFraction = 0.7
-
 // Bench is one run. It is used by one goroutine.
 type Bench struct {
 	opt      Options
@@ -198,14 +195,13 @@ func (b *Bench) playScenario(ctx context.Context, s Scenario, out *report.Scenar
 	steps := b.steps() + rounds*len(cells)
 	totals := map[*report.Row]*measure.Histogram{}
 	for round := range rounds {
+		order := make([]*cell, 0, len(cells))
 		for i := range cells {
-			if err := ctx.Err(); err != nil {
-				return context.Cause(ctx)
-			}
 			c := &cells[(i+round)%len(cells)] // Each round starts at another contender.
 			if len(c.row.Failures) > 0 && round > 0 {
 				continue // A row that failed stays failed; its time is better spent on others.
 			}
+			order = append(order, c)
 			b.step++
 			b.opt.Progress.Cell(s.Name, c.label(), round+1, b.step, steps)
 			c.round, c.total = round, totals[c.row]
@@ -213,16 +209,30 @@ func (b *Bench) playScenario(ctx context.Context, s Scenario, out *report.Scenar
 				c.total = new(measure.Histogram)
 				totals[c.row] = c.total
 			}
-			if err := b.playCell(ctx, c); err != nil {
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				c.row.Fail(err.Error())
+			if err := b.attempt(ctx, c, b.playCell); err != nil {
+				return err
+			}
+		}
+		if s.latency {
+			if err := b.playLatencies(ctx, order, steps); err != nil {
+				return err
 			}
 		}
 	}
 	for row, h := range totals {
 		row.Latency = points(h)
+	}
+	return nil
+}
+
+// attempt plays a part of a cell. What goes wrong is the row's; an error is returned only when the run is to end.
+func (b *Bench) attempt(ctx context.Context, c *cell, play func(context.Context, *cell) error) error {
+	err := play(ctx, c)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		c.row.Fail(err.Error())
 	}
 	return nil
 }

@@ -21,6 +21,8 @@ type cell struct {
 	round int
 	total *measure.Histogram // latencies of all rounds
 	run   *contender.Running
+
+	capacity float64 // requests a second of the present round's closed loop
 }
 
 func (c *cell) label() string {
@@ -35,6 +37,7 @@ func (b *Bench) playCell(ctx context.Context, c *cell) (err error) {
 	if c.s.play == playIdle {
 		c.setup.Conns = b.idleConns(c.s) + idleOthers
 	}
+	c.capacity = 0
 	if c.run, err = b.ground.Start(c.bin, c.setup); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
@@ -50,6 +53,18 @@ func (b *Bench) playCell(ctx context.Context, c *cell) (err error) {
 	if _, err := b.counts(true); err != nil {
 		return err
 	}
+	if err := b.play(ctx, c); err != nil {
+		return err
+	}
+	counts, err := b.counts(false)
+	if err == nil && counts.Refused > 0 {
+		c.row.Fail(fmt.Sprintf("the origin was sent %d requests that make no sense", counts.Refused))
+	}
+	return err
+}
+
+// play has the running contender do its part, whatever that is.
+func (b *Bench) play(ctx context.Context, c *cell) (err error) {
 	switch c.s.play {
 	case playOverload:
 		err = b.overload(ctx, c)
@@ -62,15 +77,8 @@ func (b *Bench) playCell(ctx context.Context, c *cell) (err error) {
 	default:
 		err = b.load(ctx, c)
 	}
-	if err != nil {
-		if !c.run.Alive() {
-			return fmt.Errorf("%w; the contender ended: %s", err, c.run.Output())
-		}
-		return err
-	}
-	counts, err := b.counts(false)
-	if err == nil && counts.Refused > 0 {
-		c.row.Fail(fmt.Sprintf("the origin was sent %d requests that make no sense", counts.Refused))
+	if err != nil && !c.run.Alive() {
+		return fmt.Errorf("%w; the contender ended: %s", err, c.run.Output())
 	}
 	return err
 }
@@ -104,11 +112,7 @@ func (b *Bench) load(ctx context.Context, c *cell) error {
 		return nil
 	}
 	c.row.Add("rss_mib", float64(measure.Resident(c.run.PID))/float64(mib))
-	if c.s.latency {
-		if err := b.latency(ctx, c, r.PerSecond()*loadFraction); err != nil {
-			return err
-		}
-	}
+	c.capacity = r.PerSecond()
 	if c.s.traced && c.round == 0 {
 		return b.instrument(ctx, c)
 	}
@@ -145,22 +149,6 @@ func percent(d time.Duration, r *load.Result) float64 { return 100 * d.Seconds()
 func others(r *load.Result) float64 {
 	known := r.Used["proxy"].CPU + r.Used["load"].CPU + r.Used["origin"].CPU
 	return max(0, percent(r.Used["machine"].CPU-known, r))
-}
-
-// latency runs the open loop.
-func (b *Bench) latency(ctx context.Context, c *cell, rate float64) error {
-	j := b.job(c)
-	j.Rate, j.Duration = rate, b.scaled(b.opt.Open)
-	r, err := b.runLoad(ctx, j)
-	if err != nil {
-		return err
-	}
-	if c.clean(j, r) {
-		c.row.Add("rate", rate)
-		c.row.Add("lag_p99_us", micros(r.Lag.Quantile(0.99)))
-		c.delays(r)
-	}
-	return nil
 }
 
 // cost adds what a closed loop tells: CPU time a request, throughput, and who was busy. False: there is nothing to tell.

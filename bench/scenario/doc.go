@@ -5,7 +5,8 @@
 //	            round 3: …
 //
 //	a cell: start the contender on its CPU ─► check that it forwards ─► closed loop (CPU, throughput, memory)
-//	        ─► open loop at 70 % of that (latency) ─► first round only: counted run under strace ─► stop
+//	        ─► first round only: counted run under strace ─► stop
+//	then for each: start ─► open loop (latency), all of them at 70 % of what the slowest could ─► stop
 //
 // Each cell gets a process of its own, so that the spread of a row holds what differs between starts. The origin serves
 // all of them. Load generator and origin report their own CPU time: a row whose throughput they limit says so.

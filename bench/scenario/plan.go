@@ -82,7 +82,7 @@ func (b *Bench) cost(s Scenario) (fixed, elastic time.Duration) {
 	}
 	fixed, elastic = start+o.Warmup+60*time.Millisecond, o.Closed
 	if s.latency {
-		fixed, elastic = fixed+o.Warmup+120*time.Millisecond, elastic+o.Open
+		fixed, elastic = fixed+start+o.Warmup+120*time.Millisecond, elastic+o.Open
 	}
 	return fixed, elastic
 }

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -114,6 +115,21 @@ func TestPaceLearns(t *testing.T) {
 	b.learn(all[0], 0)
 	if b.slip != 1 {
 		t.Errorf("as long as estimated on the whole: slip %g", b.slip)
+	}
+}
+
+func TestRatesAreTheSameForAll(t *testing.T) {
+	one := func(kind string, capacity float64) *cell {
+		return &cell{bin: &contender.Binary{Spec: contender.Spec{Kind: kind}}, row: &report.Row{}, capacity: capacity}
+	}
+	broken := one(contender.Nginx, 10)
+	broken.row.Fail("wrong answers")
+	got := rates([]*cell{one(contender.Weir, 1000), one(contender.HAProxy, 800), broken, one(contender.Caddy, 100),
+		one(contender.Caddy, 5000), one(contender.Floor, 0)})
+	for i, want := range []float64{560, 560, 0, 70, 560, 0} {
+		if math.Abs(got[i]-want) > 1e-9 {
+			t.Errorf("number %d is offered %g, not %g", i, got[i], want)
+		}
 	}
 }
 
