@@ -325,7 +325,6 @@ func (w *worker) acceptFrom(l *listener) {
 			return
 		}
 	}
-	l.waiting = true
 	w.comeBack(l)
 }
 

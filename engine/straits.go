@@ -7,13 +7,22 @@ import (
 	"weir/internal/stats"
 )
 
-// comeBack has a listener looked at again in the next turn: its queue was not emptied, and an edge is reported once.
-func (w *worker) comeBack(l *listener) { w.crowded = append(w.crowded, l) }
+// comeBack has a listener's queue looked at when the events of connections have been seen to, in this turn or, once that is
+// past, in the next: an edge is reported once. Those who leave make room for those who come, so that a server is not
+// dialled for one beside the connection that another is just giving back.
+func (w *worker) comeBack(l *listener) {
+	l.waiting = true
+	if !l.listed {
+		l.listed = true
+		w.crowded = append(w.crowded, l)
+	}
+}
 
-// acceptMore goes on with listeners whose queue was not emptied in the turn before.
+// acceptMore accepts from the listeners that were told to come back.
 func (w *worker) acceptMore() {
 	n := len(w.crowded)
 	for _, l := range w.crowded[:n] {
+		l.listed = false
 		if l.waiting {
 			w.acceptFrom(l)
 		}

@@ -59,7 +59,8 @@ type listener struct {
 	bind    *config.Bind
 	fe      *frontend
 	token   netio.Token
-	waiting bool // the accept queue was not emptied
+	waiting bool // the accept queue may not be empty
+	listed  bool // stands in worker.crowded
 	retry   netio.Timer
 }
 

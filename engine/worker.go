@@ -31,7 +31,7 @@ type worker struct {
 	bufs      *buf.Pool
 	events    []netio.Event
 
-	crowded []*listener // with more clients in the queue than one turn may take
+	crowded []*listener // whose queues are to be looked at: new clients, or more than one turn may take
 	ready   []*conn     // to be read again: a reason to wait has gone
 	dirty   []*conn     // written to in this turn
 	broken  []*conn     // found dead while writing
@@ -120,7 +120,7 @@ func (w *worker) sleepUntil() mono.Time {
 
 func (w *worker) dispatch(e *netio.Event) {
 	if l := w.view.listenerOf(e.Token); l != nil {
-		w.acceptFrom(l)
+		w.comeBack(l)
 		return
 	}
 	c := w.conns.get(e.Token)
