@@ -19,7 +19,7 @@ type Certificate struct {
 	Cert, Key, Both string // paths; Both holds the one after the other, as HAProxy wants it
 }
 
-// NewCertificate makes a certificate for bench.test in dir, valid for a day.
+// NewCertificate makes a certificate for bench.test and this process's Host in dir, valid for a day.
 func NewCertificate(dir string) (c Certificate, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -29,7 +29,7 @@ func NewCertificate(dir string) (c Certificate, err error) {
 		SerialNumber: big.NewInt(1),
 		Subject:      pkix.Name{CommonName: "bench.test"},
 		DNSNames:     []string{"bench.test"},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses:  []net.IP{Host().AsSlice()},
 		NotBefore:    time.Now().Add(-time.Hour),
 		NotAfter:     time.Now().Add(24 * time.Hour),
 		KeyUsage:     x509.KeyUsageDigitalSignature,

@@ -26,6 +26,7 @@ type h3run struct {
 	end    atomic.Int64
 	quota  atomic.Int64 // counted runs: requests that may still be started
 	work   chan int64   // open loop: when the next request was due
+	owed   atomic.Int64 // open loop: requests that were due and have not been accounted for
 	mu     sync.Mutex
 	result *Result
 	wg     sync.WaitGroup
@@ -61,6 +62,9 @@ func runH3(j *Job, hooks Hooks) (*Result, error) {
 		return nil, err
 	}
 	time.Sleep(j.Duration)
+	for patience := r.begin.Load() + int64(j.patience()); r.empty() && epoll.Now() < patience; {
+		time.Sleep(sweepEvery)
+	}
 	err = r.close(used)
 	if j.Rate > 0 { // What was due in the window and is still out may come in for a while.
 		r.await(finishBound)
@@ -141,7 +145,15 @@ func (r *h3run) client(ctx context.Context, t *http3.Transport) {
 			return
 		}
 		r.account(due, status, n, err)
+		r.owed.Add(-1)
 	}
+}
+
+// empty is the loop's.
+func (r *h3run) empty() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.result.Completed+r.result.Failures() == 0
 }
 
 func (r *h3run) exchange(ctx context.Context, t *http3.Transport) (status int, n int64, err error) {
@@ -197,6 +209,7 @@ func (r *h3run) arrivals(ctx context.Context) {
 	for ctx.Err() == nil {
 		now := epoll.Now()
 		for due, ok := s.due(now); ok; due, ok = s.due(now) {
+			r.owed.Add(1)
 			r.work <- due
 		}
 		if phase(r.phase.Load()) != warming && r.end.Load() != 0 {
@@ -231,13 +244,10 @@ func (r *h3run) close(before map[string]measure.Usage) error {
 	return err
 }
 
-// await waits until the queue of due requests is empty, at most for d.
+// await waits until all requests that were due are accounted for, at most for d.
 func (r *h3run) await(d time.Duration) {
-	for until := epoll.Now() + int64(d); epoll.Now() < until; time.Sleep(10 * time.Millisecond) {
-		if len(r.work) == 0 {
-			time.Sleep(50 * time.Millisecond) // those in flight
-			return
-		}
+	for until := epoll.Now() + int64(d); r.owed.Load() > 0 && epoll.Now() < until; {
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 

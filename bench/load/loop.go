@@ -49,7 +49,7 @@ type loop struct {
 
 	phase      phase
 	counting   bool
-	begin, end int64 // of the measured window
+	begin, end int64 // of the measured window; while the loop warms up, of that
 	phaseEnd   int64
 	sweepAt    int64
 	quota      int64 // requests that may still be started; negative: without bound
@@ -187,14 +187,28 @@ func (l *loop) tick() {
 // so that exactly they are what a tracer or the origin counts; others measure on from the warm-up without a break.
 func (l *loop) onPhaseEnd() {
 	switch {
+	case l.phase == warming && l.cold() && l.now < l.begin+int64(l.job.patience()):
+		l.phaseEnd = l.now + int64(sweepEvery)
 	case l.phase == warming && l.job.Requests <= 0:
 		l.enter(measuring)
+	case l.phase == measuring && l.empty() && l.now < l.begin+int64(l.job.patience()):
+		l.phaseEnd = l.now + int64(sweepEvery)
+		l.end = l.phaseEnd
 	case l.phase == measuring && l.job.Rate <= 0:
 		l.stop()
 	default:
 		l.enter(l.phase + 1)
 	}
 }
+
+// cold says that a run of resumptions has no sessions to resume yet: each connection's first handshake is a full one.
+func (l *loop) cold() bool {
+	return l.job.TLS == Resumed && l.job.PerRequest && l.job.Warmup > 0 && (l.result.TLSInfo == nil || l.result.TLSInfo.Resumed < int64(l.job.Conns))
+}
+
+// empty says that the window has seen no request yet: it tells nothing, and goes on. A machine that had no time for us for as
+// long as a short window takes is no fault of whom we measure.
+func (l *loop) empty() bool { return l.answered()+l.inWindow == 0 }
 
 func (l *loop) answered() int64 { return l.result.Completed + l.result.Shed + l.result.Failures() }
 
@@ -232,6 +246,7 @@ func (l *loop) enter(p phase) {
 			l.dial(c)
 		}
 	case warming:
+		l.begin = l.now
 		l.phaseEnd = l.now + int64(l.job.Warmup)
 		l.quota = -1
 		if l.job.Warmup > 0 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -200,12 +201,14 @@ func (r *Report) configurations(b *strings.Builder) {
 	}
 }
 
+var loopback = regexp.MustCompile(`\b127\.\d+\.\d+\.\d+\b`)
+
 // withoutPorts makes configurations comparable that differ only in ports and temporary directories.
 func withoutPorts(text string) string {
 	var b strings.Builder
 	for f := range strings.FieldsSeq(text) {
 		switch {
-		case strings.Contains(f, "127.0.0.1:"), strings.Contains(f, "weir-bench-"):
+		case loopback.MatchString(f), strings.Contains(f, "weir-bench-"):
 			f = "…"
 		}
 		b.WriteString(f + " ")

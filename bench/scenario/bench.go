@@ -159,7 +159,7 @@ func (b *Bench) startOrigin() (stop func(), addr netip.AddrPort, err error) {
 // freeAddr is a loopback address with a free port from first on, below the range of outgoing connections.
 func freeAddr(first int) string {
 	for port := first; ; port++ {
-		addr := fmt.Sprintf("127.0.0.1:%d", port)
+		addr := net.JoinHostPort(contender.Host().String(), fmt.Sprint(port))
 		if ln, err := net.Listen("tcp4", addr); err == nil {
 			ln.Close()
 			return addr

@@ -22,8 +22,34 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// apart gives a test's bench a lock of its own: one that runs on this machine for another purpose must not refuse it.
+func apart(t *testing.T) { t.Setenv("TMPDIR", t.TempDir()) }
+
+// Two benches at once would measure each other.
+func TestOneBenchAtATime(t *testing.T) {
+	apart(t)
+	free, err := alone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alone(); err == nil || !strings.Contains(err.Error(), "another bench") {
+		t.Errorf("beside another: %v", err)
+	}
+	free()
+	lock := filepath.Join(os.TempDir(), "weir-bench.lock")
+	if err := os.Chmod(lock, 0o444); err != nil { // as what another user has left is to us
+		t.Fatal(err)
+	}
+	free, err = alone()
+	if err != nil {
+		t.Fatalf("after the other: %v", err)
+	}
+	free()
+}
+
 // The whole way on the floor: processes, pinning, check, closed and open loop, report, comparison.
 func TestSmoke(t *testing.T) {
+	apart(t)
 	dir := t.TempDir()
 	args := []string{"run", "--contender", "floor,again=floor:", "--scenario", "h1-keepalive-64", "--rounds", "3", "--budget", "10s",
 		"--closed", "200ms", "--open", "200ms", "--warmup", "50ms", "--tracer", "off", "--out", dir}
@@ -56,6 +82,7 @@ func TestSmoke(t *testing.T) {
 
 // An interrupted run ends its processes, and keeps what it has measured apart from the last whole report.
 func TestInterrupted(t *testing.T) {
+	apart(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	dir := t.TempDir()

@@ -79,7 +79,11 @@ func measureAll(ctx context.Context, args []string, quick bool) error {
 
 // alone makes sure that two benches on a machine know of each other; free forgets this one.
 func alone() (free func() error, err error) {
-	f, err := os.OpenFile(filepath.Join(os.TempDir(), "weir-bench.lock"), os.O_CREATE|os.O_RDWR, 0o666)
+	path := filepath.Join(os.TempDir(), "weir-bench.lock")
+	f, err := os.Open(path) // another user's may be locked, but not opened to be made (sysctl fs.protected_regular)
+	if errors.Is(err, os.ErrNotExist) {
+		f, err = os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o644)
+	}
 	if err != nil {
 		return nil, err
 	}
