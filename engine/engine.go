@@ -30,6 +30,9 @@ type Options struct {
 	Log       *slog.Logger
 	AccessLog io.Writer // one JSON object a line; nil: off. Written to by one goroutine
 	Version   string
+
+	Generation uint64 // of the first configuration; 0 is 1
+
 	Inherited Inherited                       // listening sockets of the process before this one
 	QUIC      map[netip.AddrPort]*QUICSockets // UDP sockets of the process before this one; what is used is taken out
 	Lives     []*os.File                      // of the processes whose UDP sockets are among QUIC: pipes that end with them
@@ -96,6 +99,7 @@ func Start(cfg *config.Config, o Options) (*Engine, error) {
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
+	e.generation = max(o.Generation, 1) - 1 // the first plan counts too
 	if o.AccessLog != nil {
 		e.access = newAccessLog(o.AccessLog)
 	}
@@ -289,7 +293,7 @@ func (e *Engine) Drain(ctx context.Context) error {
 			}
 			return fmt.Errorf("%d client connections were cut after %v", left.Load(), hard)
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 }

@@ -72,7 +72,7 @@ func runDemo(ctx context.Context, out, stderr io.Writer) error {
 	level := new(slog.LevelVar)
 	level.Set(cfg.Global.LogLevel)
 	p := newProcess("", cfg, slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})), level)
-	if err := p.start(startEngine); err != nil {
+	if err := p.start(startEngine, &handover{}); err != nil {
 		return err
 	}
 	load := startLoad(front, demoClients)

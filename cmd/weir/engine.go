@@ -22,7 +22,7 @@ func startEngine(cfg *config.Config, o planeOptions) (plane, error) {
 	files, _ := sysctl.RaiseNoFile() // a failure was reported when the kernel was looked at; 0 divides nothing
 	e, err := engine.Start(cfg, engine.Options{
 		Log: o.log, AccessLog: o.access, Version: thisBuild().Version, Inherited: o.inherited, QUIC: o.quic, Lives: o.lives,
-		Files: int(min(files, math.MaxInt32)), Memory: memoryMax(),
+		Files: int(min(files, math.MaxInt32)), Memory: memoryMax(), Generation: o.generation,
 	})
 	if err != nil {
 		return nil, err

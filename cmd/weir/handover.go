@@ -19,11 +19,15 @@ type handoverNote struct {
 	Lives     []int       `json:"lives,omitempty"` // a pipe for each process before the new one: it ends with the process
 	Admin     int         `json:"admin,omitempty"` // the admin listener; 0 none
 	Ready     int         `json:"ready"`           // a pipe: the new process writes readyNote when it serves
+	// Generation is that of the configuration in force; the new process counts on from it. A process that does not say it is
+	// older than Refused, and takes every note for readiness.
+	Generation uint64 `json:"generation,omitempty"`
 }
 
-// readyNote is what the new process says.
+// readyNote is what the new process says: that it serves, or why it will not.
 type readyNote struct {
 	Generation uint64 `json:"generation"`
+	Refused    string `json:"refused,omitempty"`
 }
 
 // handover is what a process got from the one before it. The zero value is a start from nothing.
@@ -33,6 +37,8 @@ type handover struct {
 	lives     []*os.File   // pipes that end with the processes before this one
 	admin     net.Listener // nil none
 	pipe      *os.File     // nil: nobody waits
+
+	generation uint64 // of the configuration of the process before this one; 0: there is none, or it does not say
 }
 
 // receive takes over the descriptors that a note names; an empty note is none. They are closed on exec from here on, and
@@ -49,7 +55,7 @@ func receive(note string) (*handover, error) {
 	if err := json.Unmarshal([]byte(note), &n); err != nil {
 		return nil, fmt.Errorf("%s is not what a weir hands over: %w", handoverEnv, err)
 	}
-	h.listeners, h.quic = n.Listeners, n.QUIC
+	h.listeners, h.quic, h.generation = n.Listeners, n.QUIC, n.Generation
 	for _, fds := range n.Listeners {
 		for _, fd := range fds {
 			unix.CloseOnExec(fd)
@@ -79,13 +85,22 @@ func receive(note string) (*handover, error) {
 func (h *handover) isUpgrade() bool { return h.pipe != nil }
 
 // ready tells the process before this one that it may go.
-func (h *handover) ready(generation uint64) error {
+func (h *handover) ready(generation uint64) error { return h.tell(readyNote{Generation: generation}) }
+
+// refuse tells the process before this one why it has to stay. Nothing but its log suffers when it cannot be told.
+func (h *handover) refuse(why error) {
+	if h.generation > 0 {
+		_ = h.tell(readyNote{Refused: why.Error()})
+	}
+}
+
+func (h *handover) tell(n readyNote) error {
 	if h.pipe == nil {
 		return nil
 	}
-	b, err := json.Marshal(readyNote{generation})
+	b, err := json.Marshal(n)
 	if err != nil {
-		panic("weir: a number that is no JSON: " + err.Error())
+		panic("weir: a note that is no JSON: " + err.Error())
 	}
 	if _, err := h.pipe.Write(append(b, '\n')); err != nil {
 		return fmt.Errorf("tell the process before this one: %w", err)

@@ -51,6 +51,8 @@ type planeOptions struct {
 	inherited sockets
 	quic      quicSockets
 	lives     []*os.File // of the processes before this one: pipes that end with them
+
+	generation uint64 // of cfg
 }
 
 // starter starts a data plane: startEngine, but for tests.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -32,7 +31,7 @@ type notingPlane struct {
 
 // start is a starter.
 func (n *notingPlane) start(cfg *config.Config, o planeOptions) (plane, error) {
-	n.cfg, n.generation, n.listeners = cfg, 1, sockets{}
+	n.cfg, n.generation, n.listeners = cfg, o.generation, sockets{}
 	for _, f := range cfg.Frontends {
 		for _, b := range f.Binds {
 			if fds := o.inherited[b.Address]; len(fds) > 0 {
@@ -98,7 +97,7 @@ func (n *notingPlane) Drain(ctx context.Context) error {
 	case <-n.drain:
 		return nil
 	case <-ctx.Done():
-		return errors.New("cut short")
+		return context.Cause(ctx)
 	}
 }
 

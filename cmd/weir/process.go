@@ -39,9 +39,10 @@ type process struct {
 	cfg        *config.Config
 	generation uint64
 	draining   bool
-	replaced   bool               // a new process has taken over
-	cutShort   context.CancelFunc // ends the drain's wait
-	drained    chan struct{}      // closed when the drain has ended
+	upgrading  context.CancelCauseFunc // ends the upgrade under way; nil: there is none
+	replaced   bool                    // a new process has taken over
+	cutShort   context.CancelCauseFunc // ends the drain's wait
+	drained    chan struct{}           // closed when the drain has ended
 	overOnce   sync.Once
 	over       chan struct{} // closed when the process has nothing left to do
 }
@@ -120,9 +121,10 @@ func (p *process) Drain(ctx context.Context) (oldGen, newGen uint64, err error) 
 		}
 	}
 	// Not the caller's context: the drain goes on when who asked for it has gone.
-	waiting, cut := context.WithCancel(context.WithoutCancel(ctx))
-	defer cut()
-	p.draining, p.cutShort, p.drained = true, cut, make(chan struct{})
+	waiting, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cut(nil)
+	p.beginEnd()
+	p.cutShort, p.drained = cut, make(chan struct{})
 	replaced := p.replaced
 	p.mu.Unlock()
 	if !replaced { // else the service goes on, in the new process
@@ -141,15 +143,23 @@ func (p *process) Stop(context.Context) (oldGen, newGen uint64, err error) {
 	p.mu.Lock()
 	drained := p.drained
 	if p.draining {
-		p.cutShort()
+		p.cutShort(errCut)
 	}
-	p.draining = true
+	p.beginEnd()
 	p.mu.Unlock()
 	if drained != nil {
 		<-drained // the data plane is asked by one at a time how much is left
 	}
 	p.end()
 	return p.unchanged(nil)
+}
+
+// beginEnd is for who holds mu: from here on the process ends. An upgrade that is not through yet has come too late.
+func (p *process) beginEnd() {
+	p.draining = true
+	if p.upgrading != nil && !p.replaced {
+		p.upgrading(errDraining)
+	}
 }
 
 // end stops the data plane and lets serve return.
@@ -162,6 +172,9 @@ func (p *process) end() {
 
 // Reload implements admin.Engine: all or nothing.
 func (p *process) Reload(ctx context.Context) (oldGen, newGen uint64, err error) {
+	if p.isUpgrading() { // which may take long, and reads the file by itself
+		return p.unchanged(errUpgrading)
+	}
 	p.change.Lock()
 	defer p.change.Unlock()
 	if p.file == "" {
@@ -183,9 +196,19 @@ func (p *process) Reload(ctx context.Context) (oldGen, newGen uint64, err error)
 
 // Why a command is refused.
 var (
-	errNoFile   = errors.New("this weir runs without a configuration file")
-	errReplaced = errors.New("a new process has taken over from this one")
+	errNoFile    = errors.New("this weir runs without a configuration file")
+	errReplaced  = errors.New("a new process has taken over from this one")
+	errUpgrading = errors.New("an upgrade is under way")
 )
+
+// errCut is why a drain ends before its time.
+var errCut = errors.New("told to end at once")
+
+func (p *process) isUpgrading() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.upgrading != nil && !p.replaced
+}
 
 func (p *process) isReplaced() bool {
 	p.mu.Lock()

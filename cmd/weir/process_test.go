@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -98,7 +99,7 @@ func newRigWith(t *testing.T, global string, change func(*process)) *rig {
 	level := new(slog.LevelVar)
 	r.p = newProcess(r.file, cfg, slog.New(slog.NewTextHandler(r.log, nil)), level)
 	change(r.p)
-	if err := r.p.start(r.plane.start); err != nil {
+	if err := r.p.start(r.plane.start, &handover{}); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
@@ -264,7 +265,7 @@ func TestSignalsDrainReloadAndCut(t *testing.T) {
 	if got := r.plane.said(); got[len(got)-1] != "stop" {
 		t.Errorf("%v", got)
 	}
-	if !strings.Contains(r.log.String(), "cut short") {
+	if !strings.Contains(r.log.String(), "told to end at once") {
 		t.Errorf("log:\n%s", r.log)
 	}
 }
@@ -427,7 +428,7 @@ func TestUpgradeHandsTheListenersOver(t *testing.T) {
 	t.Setenv("WEIR_TEST_FILE", r.file)
 	close(r.plane.drain)
 	status, stdout, stderr := r.weir("upgrade")
-	if status != exitDone || stdout != "upgraded: generation 1 -> 1\n" {
+	if status != exitDone || stdout != "upgraded: generation 1 -> 2\n" {
 		t.Fatalf("status %d, %q %s", status, stdout, stderr)
 	}
 	<-r.ended // our process has drained and closed its sockets; only the new one is left
@@ -451,7 +452,7 @@ func TestUpgradeLeavesSocketsNonBlocking(t *testing.T) {
 	r := newRig(t, "")
 	t.Setenv("WEIR_TEST_FILE", filepath.Join(r.dir, "none")) // the new process fails after it has got everything
 	status, _, stderr := r.weir("upgrade")
-	if status != exitRefused || !strings.Contains(stderr, "ended before it was ready") {
+	if status != exitRefused || !strings.Contains(stderr, "no such file") {
 		t.Fatalf("status %d, %s", status, stderr)
 	}
 	for _, fds := range r.plane.Listeners() {
@@ -463,6 +464,72 @@ func TestUpgradeLeavesSocketsNonBlocking(t *testing.T) {
 	}
 	if status, _, stderr := r.weir("show", "info"); status != exitDone || !answers(r.front) || !answers(r.admin) {
 		t.Errorf("the old process does not go on: status %d, %s", status, stderr)
+	}
+}
+
+// withBinary has upgrades start a script instead of this program. It writes its process ID into the file that is returned.
+func withBinary(t *testing.T, dir, script string) (pidFile string) {
+	t.Helper()
+	path, pidFile := filepath.Join(dir, "script"), filepath.Join(dir, "pid")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\necho $$ > "+pidFile+".new\nmv "+pidFile+".new "+pidFile+"\n"+script+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	was := binary
+	binary = path
+	t.Cleanup(func() { binary = was })
+	return pidFile
+}
+
+func TestUpgradeSaysWhyItWasRefused(t *testing.T) {
+	r := newRig(t, "")
+	t.Setenv("WEIR_TEST_FILE", r.file)
+	r.write("no-such-key = 1")
+	status, _, stderr := r.weir("upgrade")
+	if status != exitRefused || !strings.Contains(stderr, "the new process cannot serve") || !strings.Contains(stderr, `unknown key "no-such-key"`) || !strings.Contains(stderr, "^^^") {
+		t.Errorf("status %d, %s", status, stderr)
+	}
+}
+
+func TestUpgradeToAProgramThatEnds(t *testing.T) {
+	withBinary(t, t.TempDir(), "exit 0")
+	r := newRig(t, "")
+	status, _, stderr := r.weir("upgrade")
+	if status != exitRefused || !strings.Contains(stderr, "ended before it was ready") || !strings.Contains(stderr, "exit status 0") {
+		t.Errorf("status %d, %s", status, stderr)
+	}
+	if !answers(r.front) {
+		t.Error("the old process does not go on")
+	}
+}
+
+// TestUpgradeUnderWay: what comes meanwhile is refused at once instead of waiting for its end, and an order to end ends it.
+func TestUpgradeUnderWay(t *testing.T) {
+	pidFile := withBinary(t, t.TempDir(), "exec sleep 600")
+	r := newRig(t, "")
+	close(r.plane.drain)
+	first := make(chan error, 1)
+	go func() {
+		_, _, err := r.p.Upgrade(context.Background())
+		first <- err
+	}()
+	var pid int
+	waitFor(t, func() bool {
+		b, _ := os.ReadFile(pidFile)
+		pid, _ = strconv.Atoi(strings.TrimSpace(string(b)))
+		return pid > 0
+	})
+	for _, c := range []string{"upgrade", "reload"} {
+		if status, _, stderr := r.weir(c); status != exitRefused || !strings.Contains(stderr, "an upgrade is under way") {
+			t.Errorf("%s: status %d, %s", c, status, stderr)
+		}
+	}
+	r.signals <- unix.SIGTERM
+	if err := <-first; !errors.Is(err, errDraining) {
+		t.Errorf("the upgrade ended with %v", err)
+	}
+	<-r.ended
+	if err := unix.Kill(pid, 0); !errors.Is(err, unix.ESRCH) {
+		t.Errorf("the new process is still there: %v", err)
 	}
 }
 

@@ -55,28 +55,45 @@ Signals: SIGTERM, SIGINT  drain, then exit 0; the second one ends at once
 
 // runFile runs a configuration file until a signal ends it.
 func runFile(ctx context.Context, file string, stderr io.Writer, startPlane starter) error {
+	// Before the file is read: a signal that comes while weir starts is answered, not fatal.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGUSR2)
+	defer signal.Stop(signals)
+	signal.Ignore(unix.SIGPIPE) // who reads our log or access log may go away; that is an error of a write, no more
+
+	inherited, err := receive(os.Getenv(handoverEnv))
+	if err != nil {
+		return err
+	}
+	p, err := startFile(file, inherited, stderr, startPlane)
+	if err != nil {
+		inherited.refuse(err)
+	}
+	inherited.close()
+	if err != nil {
+		return err
+	}
+	p.serve(ctx, signals)
+	p.finish()
+	return nil
+}
+
+// startFile returns a process that serves what a configuration file says.
+func startFile(file string, inherited *handover, stderr io.Writer, startPlane starter) (*process, error) {
 	cfg, report := config.Load(file)
 	if !report.OK() {
-		return errors.New(reportText(report))
+		return nil, errors.New(reportText(report))
 	}
 	level := new(slog.LevelVar)
 	level.Set(cfg.Global.LogLevel)
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	logWarnings(log, report)
 	prepareKernel(cfg, log)
-	// Before the engine: a signal that comes while it starts is answered, not fatal.
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGUSR2)
-	defer signal.Stop(signals)
-	signal.Ignore(unix.SIGPIPE) // who reads our log or access log may go away; that is an error of a write, no more
-
 	p := newProcess(file, cfg, log, level)
-	if err := p.start(startPlane); err != nil {
-		return err
+	if err := p.start(startPlane, inherited); err != nil {
+		return nil, err
 	}
-	p.serve(ctx, signals)
-	p.finish()
-	return nil
+	return p, nil
 }
 
 // logWarnings logs what a file has besides errors.
@@ -104,20 +121,16 @@ func prepareKernel(cfg *config.Config, log *slog.Logger) {
 }
 
 // start opens everything and tells whoever waits for it. After an error nothing is left open.
-func (p *process) start(startPlane starter) error {
+func (p *process) start(startPlane starter, inherited *handover) (err error) {
 	// The runtime socket may bring a reload before everything is open.
 	p.change.Lock()
 	defer p.change.Unlock()
-	inherited, err := receive(os.Getenv(handoverEnv))
-	if err != nil {
-		return err
-	}
-	defer inherited.close()
 	p.lives = inherited.lives
+	p.generation = inherited.generation + 1
 	if p.access, err = openAccessLog(p.cfg.Global.AccessLog); err != nil {
 		return err
 	}
-	p.plane, err = startPlane(p.cfg, planeOptions{log: p.log, access: p.access.writer(), inherited: inherited.listeners, quic: inherited.quic, lives: inherited.lives})
+	p.plane, err = startPlane(p.cfg, planeOptions{log: p.log, access: p.access.writer(), generation: p.generation, inherited: inherited.listeners, quic: inherited.quic, lives: inherited.lives})
 	if err != nil {
 		p.access.close()
 		return err

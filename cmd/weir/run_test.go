@@ -8,9 +8,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ask sends a request for / and returns the status line.
@@ -90,6 +93,35 @@ func TestRunServesReloadsAndDrains(t *testing.T) {
 	lines, err := os.ReadFile(filepath.Join(dir, "access.log"))
 	if n := strings.Count(string(lines), "\n"); err != nil || n != 3 {
 		t.Errorf("%d lines in the access log: %v\n%s", n, err, lines)
+	}
+}
+
+// TestASignalWhileTheFileIsRead is answered when weir runs: it does not kill a process that is only starting.
+func TestASignalWhileTheFileIsRead(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "weir.toml")
+	if err := unix.Mkfifo(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n, log := &notingPlane{drain: make(chan struct{})}, new(logText)
+	close(n.drain)
+	ended := make(chan error, 1)
+	go func() { ended <- runFile(context.Background(), file, log, n.start) }()
+	f, err := os.OpenFile(file, os.O_WRONLY, 0) // waits for the reader
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(os.Getpid(), unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fprintf(f, rigText, filepath.Join(dir, "s"), freeAddr(), "", freeAddr()); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil || !slices.Contains(n.said(), "drain") {
+		t.Errorf("it ended with %v, was asked for %v\n%s", err, n.said(), log)
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // upgradeTime is how long a new process may take to serve. It loads the configuration and starts workers; that a minute is
@@ -35,37 +37,64 @@ func findBinary(arg0 string) (string, error) {
 // it is ready both sets of workers could accept, and only ours do; from then on the sockets live in the new process, so
 // that at no moment a connection finds nobody.
 func (p *process) Upgrade(ctx context.Context) (oldGen, newGen uint64, err error) {
+	ctx, err = p.beginUpgrade(ctx)
+	if err != nil {
+		return p.unchanged(err)
+	}
+	defer p.endUpgrade()
 	p.change.Lock()
 	defer p.change.Unlock()
-	p.mu.Lock()
-	draining := p.draining
-	p.mu.Unlock()
-	switch {
-	case p.isReplaced():
-		return p.unchanged(errReplaced)
-	case draining:
-		return p.unchanged(errors.New("draining: there is nothing left to hand over"))
-	case binaryErr != nil:
-		return p.unchanged(binaryErr)
-	case p.file == "":
-		return p.unchanged(errNoFile)
-	}
 	next, err := p.spawn(ctx)
 	if err != nil {
 		p.plane.ReclaimQUIC()
 		return p.unchanged(err)
 	}
 	p.log.Info("new process is ready", "pid", next.pid)
-	p.notify(fmt.Sprintf("MAINPID=%d", next.pid))
 	p.mu.Lock()
 	p.replaced = true
+	draining := p.draining
 	p.mu.Unlock()
+	if draining { // it was told to end a moment before it would have been replaced: who told it means the service
+		_ = unix.Kill(next.pid, unix.SIGTERM)
+		return p.unchanged(errDraining)
+	}
+	p.notify(fmt.Sprintf("MAINPID=%d", next.pid))
 	// Both processes accept on the admin listener now; whoever scrapes is to find the new one.
 	go closeServer(p.http)
 	p.http = nil
 	go p.logged("drain", p.Drain)
 	oldGen, _, _ = p.unchanged(nil)
 	return oldGen, next.generation, nil
+}
+
+// errDraining is why there is no upgrade once a drain has begun.
+var errDraining = errors.New("draining: there is nothing left to hand over")
+
+// beginUpgrade returns a context that ends with the upgrade, and when the process is told to end meanwhile.
+func (p *process) beginUpgrade(ctx context.Context) (context.Context, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.replaced:
+		return nil, errReplaced
+	case p.draining:
+		return nil, errDraining
+	case p.upgrading != nil:
+		return nil, errUpgrading
+	case binaryErr != nil:
+		return nil, binaryErr
+	case p.file == "":
+		return nil, errNoFile
+	}
+	ctx, p.upgrading = context.WithCancelCause(ctx)
+	return ctx, nil
+}
+
+func (p *process) endUpgrade() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.upgrading(nil)
+	p.upgrading = nil
 }
 
 // successor is a new process that has said that it is ready.
@@ -104,7 +133,7 @@ func (p *process) spawn(ctx context.Context) (*successor, error) {
 	generation, err := awaitReady(ctx, ours)
 	if err != nil {
 		_ = child.Kill() // it may be gone already
-		if state, werr := child.Wait(); werr == nil && !state.Success() {
+		if state, werr := child.Wait(); werr == nil && errors.Is(err, errEnded) {
 			err = fmt.Errorf("%w (%v)", err, state)
 		}
 		return nil, err
@@ -154,6 +183,7 @@ func (p *process) handOver(ready, life *os.File) (files []uintptr, note handover
 		}
 	}
 	note.Ready = add(ready.Fd())
+	note.Generation, _, _ = p.unchanged(nil)
 	return files, note, nil
 }
 
@@ -176,6 +206,9 @@ func startBinary(files []uintptr, note handoverNote) (pid int, err error) {
 	return pid, err
 }
 
+// errEnded is what is known of a new process that has ended without a word.
+var errEnded = errors.New("the new process ended before it was ready; its log says why")
+
 // awaitReady waits for the new process to say that it serves.
 func awaitReady(ctx context.Context, pipe *os.File) (generation uint64, err error) {
 	stop := context.AfterFunc(ctx, func() { _ = pipe.SetReadDeadline(time.Unix(1, 0)) })
@@ -184,15 +217,21 @@ func awaitReady(ctx context.Context, pipe *os.File) (generation uint64, err erro
 		return 0, err
 	}
 	line, err := bufio.NewReader(pipe).ReadBytes('\n')
+	if ctx.Err() != nil && err != nil {
+		return 0, context.Cause(ctx)
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return 0, fmt.Errorf("the new process did not become ready within %v", upgradeTime)
 	}
 	if err != nil {
-		return 0, errors.New("the new process ended before it was ready; its log says why")
+		return 0, errEnded
 	}
 	var n readyNote
 	if err := json.Unmarshal(line, &n); err != nil {
 		return 0, fmt.Errorf("the new process says %q: %w", line, err)
+	}
+	if n.Refused != "" {
+		return 0, fmt.Errorf("the new process cannot serve: %s", n.Refused)
 	}
 	return n.Generation, nil
 }
