@@ -180,6 +180,31 @@ func (x *exchange) start() {
 	x.route()
 }
 
+// awaitsEnd reports whether the request of a stream may not be sent on before its client has ended it. A body that is said
+// to be empty may still turn out not to be, and a request whose length lies must not reach a server, to which it would
+// already look whole. TRACE has no content (RFC 9110 section 9.3.8), but its stream may end behind its head.
+func (x *exchange) awaitsEnd() bool {
+	h := &x.req.head
+	return h.Framing == msg.BodyLength && h.Length == 0 || h.Framing == msg.BodyStream && h.Method == msg.MethodTrace
+}
+
+// startEnded sends a request on that has waited for its end, if it has come, and reports whether it did; held is how much of
+// a body came before.
+func (x *exchange) startEnded(ended bool, held int) bool {
+	h := &x.req.head
+	switch {
+	case held > 0 && h.Method == msg.MethodTrace:
+		x.refuse(causeOf(msg.FaultTraceBody.InRequest()))
+		return false
+	case !ended:
+		return false
+	case h.Method == msg.MethodTrace:
+		h.Framing = msg.BodyNone
+	}
+	x.start()
+	return true
+}
+
 // recycle empties the record and keeps its memory. It is emptied where it lies: copying its two heads to the stack and back
 // costs more than the rest. The timer stays linked, see end.
 func (x *exchange) recycle() {
@@ -250,8 +275,8 @@ func (x *exchange) onReqEnd(trailers *msg.Head) {
 		return
 	}
 	x.req.state = reqWhole
-	if trailers != nil && len(trailers.Fields) > 0 {
-		x.req.trailers.CopyFrom(trailers)
+	if t := keptTrailers(trailers); t != nil {
+		x.req.trailers.CopyFrom(t)
 	}
 	if x.place == placeAttached {
 		x.endRequest()

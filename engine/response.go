@@ -62,7 +62,7 @@ func (x *exchange) onRspEnd(trailers *msg.Head) {
 	x.rsp.state = rspWhole
 	if !x.rsp.ended {
 		x.rsp.ended = true
-		x.front.rspEnd(trailers)
+		x.front.rspEnd(keptTrailers(trailers))
 	}
 	if x.place == placeEnded {
 		return
@@ -73,6 +73,21 @@ func (x *exchange) onRspEnd(trailers *msg.Head) {
 		return
 	}
 	x.settle()
+}
+
+// keptTrailers vets a trailer section, of whatever protocol it came in, and returns what of it may cross to the other side;
+// nil when nothing may.
+func keptTrailers(t *msg.Head) *msg.Head {
+	if t == nil {
+		return nil
+	}
+	msg.DropTrailers(t)
+	for i := range t.Fields {
+		if !t.Fields[i].Drop {
+			return t
+		}
+	}
+	return nil
 }
 
 // settle ends an exchange whose response is whole. If the request is not, the server has answered early: its connection
