@@ -118,8 +118,8 @@ func (e *Engine) SetServerWeight(ctx context.Context, backend, name string, weig
 
 // SetServerMaxConn changes how many requests may be in flight to a server; 0: any number.
 func (e *Engine) SetServerMaxConn(ctx context.Context, backend, name string, maxConn int) error {
-	if maxConn < 0 {
-		return fmt.Errorf("max-conn %d is negative", maxConn)
+	if maxConn < 0 || maxConn > maxConnMax {
+		return fmt.Errorf("max-conn %d: it is 0 to %d", maxConn, maxConnMax)
 	}
 	return e.onServer(ctx, backend, name, func(srv *server) { srv.setMaxConn(maxConn) })
 }
@@ -127,8 +127,11 @@ func (e *Engine) SetServerMaxConn(ctx context.Context, backend, name string, max
 // changeTimeout is how long a change waits for the workers. They answer within a turn unless one is stuck.
 const changeTimeout = 5 * time.Second
 
-// weightMax is the largest weight of a server.
-const weightMax = 256
+// The largest values of a server, as in the file.
+const (
+	weightMax  = 256
+	maxConnMax = 1_000_000
+)
 
 // onServer runs f on every worker's copy of a server.
 func (e *Engine) onServer(ctx context.Context, backend, name string, f func(*server)) error {

@@ -85,7 +85,10 @@ func TestCheckPrintsTheMemorySum(t *testing.T) {
 func TestStatuses(t *testing.T) {
 	nobody := filepath.Join(t.TempDir(), "s")
 	for line, want := range map[string]int{
-		"version": 0, "help": 0, "completion bash": 0, "show --help": 0,
+		"version": 0, "--version": 0, "help": 0, "help show": 0, "help show servers": 0, "help set server": 0, "completion bash": 0, "show --help": 0,
+		"completion": 2, "completion tcsh": 2, "help nonsense": 2, "help config nonsense": 2, "show sessions many": 2, "show sessions 0": 2,
+		"set server a/b colour 1": 2, "set server a/b state asleep": 2, "set server a state ready": 2, "set server a/ state ready": 2,
+		"set server a/b weight much": 2, "set server a/b max-conn 1.5": 2, "set limits a max-cnn 3": 2,
 		"": 2, "nonsense": 2, "check": 2, "check --nonsense": 2, "show": 2, "top --json": 2, "top --interval 1ms": 2,
 		"config": 2, "config diff": 2, "sysctl": 2, "run extra": 2, "reload now": 2,
 		"show info --runtime-socket " + nobody: 3, "reload --runtime-socket " + nobody: 3, "drain --runtime-socket " + nobody: 3,
@@ -103,6 +106,14 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
+func TestUnknownCommandsAreGuessed(t *testing.T) {
+	for line, want := range map[string]string{"chek": `did you mean "check"?`, "help relaod": `did you mean "reload"?`, "weather": `there is no command "weather"`} {
+		if status, _, stderr := weir(t, strings.Fields(line)...); status != exitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("weir %s: status %d, no %q in %s", line, status, want, stderr)
+		}
+	}
+}
+
 func TestVersion(t *testing.T) {
 	old := version
 	defer func() { version = old }()
@@ -110,6 +121,9 @@ func TestVersion(t *testing.T) {
 	_, out, _ := weir(t, "version")
 	if fields := strings.Fields(out); len(fields) < 4 || fields[1] != "1.2.3" || !strings.HasPrefix(fields[2], "go1") || !strings.HasPrefix(fields[3], "linux/") {
 		t.Errorf("%q", out)
+	}
+	if _, flag, _ := weir(t, "--version"); flag != out {
+		t.Errorf("--version: %q, version: %q", flag, out)
 	}
 	_, out, _ = weir(t, "version", "--json")
 	var b build

@@ -355,8 +355,8 @@ func TestSettingsReachTheDataPlane(t *testing.T) {
 		t.Errorf("the socket behind a negative number: status %d, %s", status, stderr)
 	}
 	for line, want := range map[string]int{
-		"set server nope/s state ready": exitRefused, "set server b/s state asleep": exitRefused,
-		"set server b/s colour 1": exitRefused, "set server b state ready": exitRefused, "set server b/s state": exitUsage,
+		"set server nope/s state ready": exitRefused, "set server b/s weight -1": exitRefused, "set server b/s weight 99999999999999999999": exitRefused,
+		"set server b/s state asleep": exitUsage, "set server b state ready": exitUsage, "set server b/s state": exitUsage,
 		"set weather b c d": exitUsage, "set": exitUsage, "set limits --nope edge max-conn 3": exitUsage, "set limits edge max-conn": exitUsage,
 		"set limits edge max-conn 3 -4": exitUsage,
 	} {

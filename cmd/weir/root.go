@@ -27,9 +27,16 @@ over few, long-lived, shared server connections.
 standard error), 2 usage, 3 nothing answers at the runtime socket.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		RunE:          func(*cobra.Command, []string) error { return usage("a command is missing") },
+		Version:       buildLine(),
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage("a command is missing")
+			}
+			return unknownCommand(c, args[0])
+		},
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddGroup(&cobra.Group{ID: "run", Title: "Running:"}, &cobra.Group{ID: "file", Title: "Configuration:"},
 		&cobra.Group{ID: "talk", Title: "Talking to a running weir:"})
 	for group, commands := range map[string][]*cobra.Command{
@@ -43,5 +50,49 @@ standard error), 2 usage, 3 nothing answers at the runtime socket.`,
 		}
 	}
 	root.AddCommand(newVersion())
+	root.SetHelpCommand(newHelp(root))
+	root.InitDefaultCompletionCmd()
+	if c, _, err := root.Find([]string{"completion"}); err == nil {
+		// The library prints the help text and is content.
+		c.Args = cobra.ArbitraryArgs
+		c.RunE = func(*cobra.Command, []string) error {
+			return usage("completion needs a shell: bash, zsh, fish, powershell")
+		}
+	}
 	return root
+}
+
+// unknownCommand is the complaint about a word where a command of c belongs.
+func unknownCommand(c *cobra.Command, word string) error {
+	c.SuggestionsMinimumDistance = 2
+	if near := c.SuggestionsFor(word); len(near) > 0 {
+		return usage("there is no command %q; did you mean %q?", word, near[0])
+	}
+	return usage("there is no command %q", word)
+}
+
+// newHelp is the library's help command, but for the exit status of a topic that there is not.
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Help about any command",
+		ValidArgsFunction: func(*cobra.Command, []string, string) (words []cobra.Completion, _ cobra.ShellCompDirective) {
+			for _, c := range root.Commands() {
+				if c.IsAvailableCommand() {
+					words = append(words, c.Name())
+				}
+			}
+			return words, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 && c.HasAvailableSubCommands() {
+				return unknownCommand(c, rest[0])
+			}
+			c.InitDefaultHelpFlag()
+			return c.Help()
+		},
+	}
 }

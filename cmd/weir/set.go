@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -31,22 +33,61 @@ func newSet() *cobra.Command {
   weight    share of new sessions, 0 to 256
   max-conn  requests in flight, 0 unlimited`,
 			Example:           "  weir set server api/s1 state drain\n  weir set server api/s1 weight 10",
-			ValidArgsFunction: words(nil, []string{"state", "weight", "max-conn"}, []string{"ready", "drain", "maint"}),
-		}, 3),
+			ValidArgsFunction: words(nil, serverKeys, serverStates),
+		}, checkServer),
 		setter(&cobra.Command{
 			Use:               "limits PROFILE KEY VALUE",
 			Short:             "Set a key of a limit profile, wherever it is attached",
 			Example:           "  weir set limits edge max-conn 50000\n  weir set limits edge queue-timeout 2s",
 			ValidArgsFunction: words(nil, limitKeys()),
-		}, 3))
+		}, checkLimits))
 	return c
 }
 
+// What can be set of a server, and its states.
+var (
+	serverKeys   = []string{"state", "weight", "max-conn"}
+	serverStates = []string{"ready", "drain", "maint"}
+)
+
+// checkServer finds what is wrong with the words of `weir set server` whatever the running weir is. Which servers there are
+// and how much is too much is known there.
+func checkServer(args []string) error {
+	name, key, value := args[0], args[1], args[2]
+	if cut := strings.LastIndexByte(name, '/'); cut <= 0 || cut == len(name)-1 {
+		return usage("%q is not BACKEND/SERVER", name)
+	}
+	if !slices.Contains(serverKeys, key) {
+		return usage("cannot set %q of a server; there are: %s", key, strings.Join(serverKeys, ", "))
+	}
+	if key == "state" {
+		if !slices.Contains(serverStates, value) {
+			return usage("unknown state %q; there are: %s", value, strings.Join(serverStates, ", "))
+		}
+		return nil
+	}
+	if _, err := strconv.Atoi(value); errors.Is(err, strconv.ErrSyntax) {
+		return usage("%s %q is not a number", key, value)
+	}
+	return nil
+}
+
+// checkLimits does so for `weir set limits`.
+func checkLimits(args []string) error {
+	if !slices.Contains(limitKeys(), args[1]) {
+		return usage("cannot set %q of a limit profile; there are: %s", args[1], strings.Join(limitKeys(), ", "))
+	}
+	return nil
+}
+
 // setter completes a command that passes its words on.
-func setter(c *cobra.Command, n int) *cobra.Command {
+func setter(c *cobra.Command, check func(args []string) error) *cobra.Command {
 	var t target
-	c.Args = cobra.ExactArgs(n)
+	c.Args = cobra.ExactArgs(3)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := check(args); err != nil {
+			return err
+		}
 		_, err := t.ask(c, admin.Request{Cmd: "set", Args: append([]string{c.Name()}, args...)})
 		return err
 	}

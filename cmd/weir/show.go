@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -31,6 +32,11 @@ func newShow() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			if what := strings.Join(args, " "); args[0] != "sessions" && !slices.Contains(admin.Views, what) {
 				return usage("cannot show %q; there are: %s", what, strings.Join(admin.Views, ", "))
+			}
+			if args[0] == "sessions" && len(args) > 1 {
+				if n, err := strconv.Atoi(args[1]); err != nil || n < 1 || len(args) > 2 {
+					return usage("show sessions takes at most a number above 0")
+				}
 			}
 			rsp, err := t.ask(c, admin.Request{Cmd: "show", Args: args, JSON: asJSON})
 			if err != nil {

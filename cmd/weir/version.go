@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -40,21 +41,22 @@ func thisBuild() build {
 	return b
 }
 
+// buildLine is what `weir version` and `weir --version` print.
+func buildLine() string {
+	b := thisBuild()
+	return strings.TrimSpace(fmt.Sprintf("weir %s %s %s %s", b.Version, b.Go, b.Arch, b.Revision))
+}
+
 func newVersion() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			b := thisBuild()
 			if asJSON {
-				return writeJSON(c.OutOrStdout(), b)
+				return writeJSON(c.OutOrStdout(), thisBuild())
 			}
-			fmt.Fprintf(c.OutOrStdout(), "weir %s %s %s", b.Version, b.Go, b.Arch)
-			if b.Revision != "" {
-				fmt.Fprintf(c.OutOrStdout(), " %s", b.Revision)
-			}
-			fmt.Fprintln(c.OutOrStdout())
-			return nil
+			_, err := fmt.Fprintln(c.OutOrStdout(), buildLine())
+			return refused(err)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -222,7 +222,7 @@ func TestLimitsChangeEverywhereAtOnce(t *testing.T) {
 	if status != 1 || errs == "" {
 		t.Errorf("no number: status %d, %q", status, errs)
 	}
-	for _, line := range []string{"limits shared max-conn -3", "limits shared queue-timeout -1s", "server api/s1 weight -1", "server api/s1 max-conn -x"} {
+	for _, line := range []string{"limits shared max-conn -3", "limits shared queue-timeout -1s", "server api/s1 weight -1", "server api/s1 weight 257", "server api/s1 max-conn -1", "server api/s1 max-conn 1000001"} {
 		words := strings.Fields(line)
 		status, _, errs := w.run(append([]string{"set"}, words...)...)
 		if status != 1 || !strings.Contains(errs, words[2]) {
