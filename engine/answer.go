@@ -104,6 +104,8 @@ func (x *exchange) retryAfter() int64 {
 // statusText is the reason phrase of the statuses that weir sends itself.
 func statusText(status uint16) string {
 	switch status {
+	case 200:
+		return "OK"
 	case 400:
 		return "Bad Request"
 	case 404:

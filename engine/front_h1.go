@@ -124,13 +124,14 @@ func (f *frontH1) speaksH2(s *session, b []byte) (came, maybe bool) {
 }
 
 // badPreface reports whether b, whose version was refused, is the start of a client of HTTP/2 that got its preface wrong.
-// It is answered in no protocol, since it speaks none of ours (RFC 9113 section 3.4).
+// It is answered in no protocol, since it speaks none of ours (RFC 9113 section 3.4). Whoever has a slash in its first line
+// has at least tried to write a target or a version of HTTP/1, and gets its 400.
 func (f *frontH1) badPreface(s *session, b []byte, err *msg.Error) bool {
 	if err.Fault != msg.FaultVersion || s.requests > 0 || s.tls != nil || !slices.Contains(s.bind.ALPN, "h2") {
 		return false
 	}
 	line, _, _ := bytes.Cut(b, []byte("\r\n"))
-	return bytes.Count(line, []byte(" ")) == 2 && !bytes.Contains(line, []byte(" HTTP/"))
+	return bytes.IndexByte(line, '/') < 0
 }
 
 // use parses b and keeps what cannot be used yet.

@@ -37,6 +37,68 @@ func TestConnectIsNotServed(t *testing.T) {
 	})
 }
 
+// TRACE has no content (RFC 9110 section 9.3.8). That of a stream may still end behind its head: then it is like any other.
+func TestTraceOfAStream(t *testing.T) {
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, over)
+		w := start(t, setup{over: over, servers: []*origin{back}, backend: `reuse = "always"`})
+		client := w.dialH2(t)
+		client.head(1, false, client.request("TRACE", "/late")...)
+		client.data(1, true, "")
+		m := back.serveOne().want(t, "TRACE /late HTTP/1.1")
+		if m.has("Transfer-Encoding") || m.has("Content-Length") {
+			t.Errorf("an empty request became %s", m)
+		}
+		if s := client.whole(1); s.get(":status") != "200" {
+			t.Errorf("an empty TRACE: %v", s.fields)
+		}
+		client.head(3, false, client.request("TRACE", "/content")...)
+		client.data(3, false, "x")
+		if s := client.whole(3); s.get(":status") != "400" {
+			t.Errorf("TRACE with content: %v", s.fields)
+		}
+	})
+}
+
+func TestH3TraceThatEndsLate(t *testing.T) {
+	t.Parallel()
+	back := listen(t, plain)
+	w := start(t, setup{over: tlsed, bind: "h3 = true", servers: []*origin{back}, backend: `reuse = "always"`})
+	client := w.dialH3(t)
+	late := client.stream(h3Request("TRACE", "/late"))
+	content := client.stream(h3Request("TRACE", "/content"), h3Frame(h3Data, []byte("x")))
+	if status, _ := client.answer(content); status != "400" { // by then the other head has been read too
+		t.Errorf("TRACE with content: %s", status)
+	}
+	_ = late.Close()
+	back.serveOne().want(t, "TRACE /late HTTP/1.1")
+	if status, _ := client.answer(late); status != "200" {
+		t.Errorf("an empty TRACE: %s", status)
+	}
+}
+
+// A request line whose version is none of ours is answered, also where the connection could have begun with the preface of
+// HTTP/2. What has nothing of a request line is not: there is no protocol to answer it in.
+func TestStrangeVersions(t *testing.T) {
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, over)
+		w := start(t, setup{over: over, servers: []*origin{back}})
+		for _, line := range []string{
+			"GET / http/1.1", "GET / HTTPS/1.1", "GET / HTTP/2.0", "GET / HTTP/11", "GET / ", "GET http://a.example/ X", "OPTIONS * HTTP/0.9",
+		} {
+			client := w.dial()
+			client.send(line + "\r\nHost: a.example\r\n\r\n")
+			if m := client.response(); m.status() != 400 {
+				t.Errorf("%q: %s", line, m)
+			}
+			client.end()
+		}
+		if back.connections() != 0 {
+			t.Error("one was passed on")
+		}
+	})
+}
+
 // Max-Forwards bounds TRACE and OPTIONS (RFC 9110 section 7.6.2).
 func TestMaxForwards(t *testing.T) {
 	overBoth(t, func(t *testing.T, over transport) {
@@ -51,7 +113,7 @@ func TestMaxForwards(t *testing.T) {
 		server.serve().want(t, "GET / HTTP/1.1", "Max-Forwards: 0")
 		client.response().want(t, ok)
 		client.ask("OPTIONS / HTTP/1.1", host, "Max-Forwards: 0")
-		if m := client.response(); m.status() != 200 || len(m.body) > 20 {
+		if m := client.response(); m.start != "HTTP/1.1 200 OK" || len(m.body) > 20 {
 			t.Errorf("%s", m)
 		}
 		server.quiet()
