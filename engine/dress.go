@@ -48,6 +48,8 @@ func (x *exchange) dressForwarded(trusted bool) {
 			case msg.FieldForwarded, msg.FieldXForwardedFor, msg.FieldXForwardedProto, msg.FieldXForwardedHost,
 				msg.FieldXForwardedPort, msg.FieldXRealIP:
 				f.Drop = true
+			case msg.FieldOther:
+				f.Drop = f.Drop || forwards(h.Bytes(f.Name))
 			}
 		}
 	}
@@ -57,6 +59,31 @@ func (x *exchange) dressForwarded(trusted bool) {
 	if kind == config.ForwardedRFC || kind == config.ForwardedBoth {
 		x.dressRFC7239()
 	}
+}
+
+// forwards reports whether a name that weir does not know is one that servers take for a forwarding field: another of the
+// X-Forwarded family, or one of the known ones with underscores, which are hyphens to CGI and its heirs.
+func forwards(name []byte) bool {
+	const family, realIP = "x-forwarded-", "x-real-ip"
+	return len(name) > len(family) && sameName(name[:len(family)], family) || sameName(name, realIP)
+}
+
+// sameName compares a name with one in lower case, without regard to case and to what its words are joined by.
+func sameName(name []byte, lower string) bool {
+	if len(name) != len(lower) {
+		return false
+	}
+	for i, c := range name {
+		if c == '_' {
+			c = '-'
+		} else if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // dressX sets X-Forwarded-For, -Proto, -Host and -Port. A trusted peer's list of addresses is extended; what it says of

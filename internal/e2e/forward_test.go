@@ -37,6 +37,31 @@ func TestForwardedFieldsOfAnybodyAreReplaced(t *testing.T) {
 	})
 }
 
+// Servers make no difference between a hyphen and an underscore (CGI turns one into the other), and believe more of these
+// fields than weir sets.
+func TestForwardedFieldsUnderOtherNames(t *testing.T) {
+	others := []string{
+		host, "X_Forwarded_For: 1.2.3.4", "x-forwarded_proto: gopher", "X-Forwarded-Prefix: /admin", "X-Forwarded-Server: mine",
+		"X-Forwarded-Ssl: on", "X_REAL_IP: 1.2.3.4", "X-Forwarded: 1", "X-Forwardedness: 1", "X-Real-IPs: 1", "X_Mine: 1",
+	}
+	spoofed := []string{"X_Forwarded_For", "x-forwarded_proto", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Forwarded-Ssl", "X_REAL_IP"}
+	overBoth(t, func(t *testing.T, over transport) {
+		for frontend, there := range map[string]bool{"": false, `forwarded = "forwarded"`: false, `trusted-proxies = ["127.0.0.1"]`: true, `forwarded = "off"`: true} {
+			back := listen(t, plain)
+			client := start(t, setup{over: over, servers: []*origin{back}, frontend: frontend}).dial()
+			client.ask("GET / HTTP/1.1", others...)
+			m := back.serveOne()
+			client.response().want(t, ok)
+			for _, name := range spoofed {
+				if m.has(name) != there {
+					t.Errorf("%q: %s, there %v:\n%s", frontend, name, m.has(name), m)
+				}
+			}
+			m.want(t, "GET / HTTP/1.1", "X-Forwarded: 1", "X-Forwardedness: 1", "X-Real-IPs: 1", "X_Mine: 1")
+		}
+	})
+}
+
 func TestForwardedFieldsOfATrustedProxyAreExtended(t *testing.T) {
 	overBoth(t, func(t *testing.T, over transport) {
 		forwarded(t, over, `trusted-proxies = ["10.0.0.0/8", "127.0.0.0/8"]`).want(t, "GET / HTTP/1.1",
