@@ -188,9 +188,7 @@ func (f *frontH2) onHead(ev *h2.Event) {
 	if ev.End {
 		t.ended = true
 	}
-	if x.req.head.Framing == msg.BodyLength && x.req.head.Length == 0 && !ev.End {
-		// An empty body that is not over: it may still turn out not to be empty, and a request whose length lies must not
-		// reach a server, to which it would already look whole.
+	if !ev.End && x.awaitsEnd() {
 		return
 	}
 	x.start()
@@ -230,11 +228,8 @@ func (t *h2Front) onData(ev *h2.Event) {
 // pump gives the exchange as much of the request as it has room for.
 func (t *h2Front) pump() {
 	x := t.x
-	if x != nil && x.place == placeNew {
-		if !t.ended {
-			return
-		}
-		x.start()
+	if x != nil && x.place == placeNew && !x.startEnded(t.ended, t.body.Len()) {
+		return
 	}
 	for x != nil && t.x == x && t.ready() > 0 {
 		room := x.reqRoom()

@@ -8,6 +8,9 @@ import (
 func (t *h2Front) rspInterim(h *msg.Head) { t.send(h, false) }
 
 func (t *h2Front) rspHead(h *msg.Head, end bool) {
+	if t.x.way.forwardsClose() && !h.Flags.Has(msg.FlagKeepAlive) {
+		t.f.goAway()
+	}
 	t.send(h, end)
 }
 

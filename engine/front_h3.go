@@ -110,9 +110,7 @@ func (f *frontH3) onHead(st *h3.Stream) {
 		return
 	}
 	t.ended = st.Ended
-	if x.req.head.Framing == msg.BodyLength && x.req.head.Length == 0 && !t.ended {
-		// An empty body that is not over: it may still turn out not to be empty, and a request whose length lies must not
-		// reach a server, to which it would already look whole.
+	if !t.ended && x.awaitsEnd() {
 		return
 	}
 	x.start()

@@ -149,11 +149,8 @@ func (t *h3Front) onData(p *h3.Piece) {
 // pump gives the exchange as much of the request as it has room for.
 func (t *h3Front) pump() {
 	x := t.x
-	if x.place == placeNew {
-		if !t.ended {
-			return
-		}
-		x.start()
+	if x.place == placeNew && !x.startEnded(t.ended, t.held) {
+		return
 	}
 	for t.x == x && t.ready() > 0 {
 		room := x.reqRoom()

@@ -192,3 +192,32 @@ func TestForwardClose(t *testing.T) {
 		}
 	})
 }
+
+// Clients of streams are told by GOAWAY.
+func TestForwardCloseOfStreams(t *testing.T) {
+	closing := func(c *tallyConn, r *http.Request) bool {
+		c.answer("200 OK", c.facts("Connection: close")...)
+		return false
+	}
+	overBoth(t, func(t *testing.T, over transport) {
+		for _, forward := range []bool{true, false} {
+			back := newTally(t, over, closing)
+			w := start(t, setup{over: over, servers: []*origin{back.origin}, backend: fmt.Sprintf("multiplex = false\nforward-close = %v", forward)})
+			client := w.dialH2(t)
+			client.get(1, "/")
+			if s := client.whole(1); s.get(":status") != "200" {
+				t.Fatalf("%v", s.fields)
+			}
+			if !forward {
+				client.get(3, "/")
+				client.whole(3)
+				if client.goaway != nil {
+					t.Errorf("GOAWAY %v although the wish to close is not passed on", client.goaway)
+				}
+				continue
+			}
+			client.until("GOAWAY with the last stream", func() bool { return client.goaway != nil && client.goaway.LastStreamID == 1 })
+			client.end()
+		}
+	})
+}

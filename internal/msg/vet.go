@@ -144,10 +144,21 @@ func (p *hop) method(h *Head) Fault {
 	switch {
 	case h.Method == MethodConnect && h.Protocol.Len() == 0:
 		return FaultConnect // a tunnel to a place of the client's choice (RFC 9110 section 9.3.6)
-	case h.Method == MethodTrace && h.Framing != BodyNone:
+	case h.Method == MethodTrace && !mayBeEmpty(h):
 		return FaultTraceBody // RFC 9110 section 9.3.8
 	}
 	return 0
+}
+
+// mayBeEmpty reports whether the message may have no content. Whether a stream has any shows only at its end.
+func mayBeEmpty(h *Head) bool {
+	switch h.Framing {
+	case BodyNone:
+		return true
+	case BodyLength:
+		return h.Length == 0
+	}
+	return h.Framing == BodyStream && h.Version >= HTTP2
 }
 
 // VetResponse is VetRequest for what a server sends, interim responses included. The codec has set Framing knowing the

@@ -224,6 +224,12 @@ func TestMethodsThatEndHere(t *testing.T) {
 	wantFault(t, "TRACE with a body", VetRequest(h), FaultTraceBody)
 	h = request("TRACE /")
 	wantKept(t, "TRACE", h, VetRequest(h), "")
+	h.Framing, h.Length = BodyLength, 0
+	wantKept(t, "TRACE that says it is empty", h, VetRequest(h), "")
+	h.Framing = BodyChunked
+	wantFault(t, "TRACE with chunks", VetRequest(h), FaultTraceBody)
+	h = stream("TRACE /")
+	wantKept(t, "TRACE on a stream that may end yet", h, VetRequest(h), "")
 }
 
 // RFC 4559, and NTLM which has no RFC: a connection that these authenticated is private.
