@@ -209,7 +209,7 @@ func appendConnection(dst []byte, h *msg.Head, options int) []byte {
 // appendFields appends the kept fields. Lines that came from an h1 reader and lie behind one another are copied as one
 // piece (BenchmarkAppendRequest).
 func appendFields(dst []byte, h *msg.Head) []byte {
-	fields, cookies := h.Fields, 0
+	fields := h.Fields
 	for i := 0; i < len(fields); i++ {
 		f := &fields[i]
 		if f.Drop {
@@ -228,30 +228,10 @@ func appendFields(dst []byte, h *msg.Head) []byte {
 			dst = append(dst, h.Buf[off:end]...)
 			continue
 		}
-		if f.ID == msg.FieldCookie && h.Version >= msg.HTTP2 {
-			cookies++
-			continue
-		}
 		dst = append(dst, h.Bytes(f.Name)...)
 		dst = append(dst, ": "...)
 		dst = append(dst, h.Bytes(f.Value)...)
 		dst = append(dst, crlf...)
 	}
-	if cookies > 0 {
-		dst = appendCookies(dst, h)
-	}
 	return dst
-}
-
-// appendCookies joins the crumbs of a Cookie field that came over HTTP/2 or 3 (RFC 9113 section 8.2.3).
-func appendCookies(dst []byte, h *msg.Head) []byte {
-	sep := "cookie: "
-	for i := range h.Fields {
-		if f := &h.Fields[i]; f.ID == msg.FieldCookie && !f.Drop {
-			dst = append(dst, sep...)
-			dst = append(dst, h.Bytes(f.Value)...)
-			sep = "; "
-		}
-	}
-	return append(dst, crlf...)
 }

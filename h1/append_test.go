@@ -29,14 +29,24 @@ func back(t *testing.T, s string, asked request) *msg.Head {
 
 // stream makes a head as an h2 codec does.
 func stream(method, target string, lines ...string) *msg.Head {
-	h := &msg.Head{Version: msg.HTTP2, Scheme: msg.SchemeHTTPS, Framing: msg.BodyStream}
-	h.Name, h.Target, h.Authority = h.PutString(method), h.PutString(target), h.PutString("a.example")
-	h.Method = msg.LookupMethod([]byte(method))
-	for _, l := range lines {
-		name, value, _ := strings.Cut(l, ": ")
-		h.Add(msg.FieldOther, name, []byte(value))
+	lines = append([]string{":method: " + method, ":scheme: https", ":path: " + target, ":authority: a.example"}, lines...)
+	h, fault := sectionOf(lines, false)
+	if fault != 0 {
+		panic(fault.InRequest())
 	}
 	return h
+}
+
+// sectionOf makes a head of "name: value" lines; end: without a body.
+func sectionOf(lines []string, end bool) (*msg.Head, msg.Fault) {
+	s := msg.NewSection(&msg.Head{Version: msg.HTTP2}, msg.RequestSection)
+	for _, l := range lines {
+		name, value, _ := strings.Cut(l, ": ")
+		if fault := s.AddText(msg.Field{Name: s.Head.PutString(name), Value: s.Head.PutString(value)}); fault != 0 {
+			return nil, fault
+		}
+	}
+	return s.Head, s.FinishRequest(true, end)
 }
 
 func wantBytes(t *testing.T, why string, got []byte, want string) {
@@ -93,8 +103,7 @@ func TestAppendAfterFieldsMoved(t *testing.T) {
 
 func TestAppendStreamRequest(t *testing.T) {
 	const head = " HTTP/1.1\r\nHost: a.example\r\n"
-	websocket := stream("CONNECT", "/chat", "sec-websocket-version: 13")
-	websocket.Protocol = websocket.PutString("websocket")
+	websocket := stream("CONNECT", "/chat", ":protocol: websocket", "sec-websocket-version: 13")
 	for _, c := range []struct {
 		why, want string
 		h         *msg.Head
@@ -111,13 +120,7 @@ func TestAppendStreamRequest(t *testing.T) {
 		}
 		wantBytes(t, c.why, AppendRequest(nil, c.h, c.o), c.want)
 	}
-	h := stream("GET", "/", "cookie: a=1", "x: y", "cookie: b=2", "cookie: c=3")
-	h.Framing = msg.BodyNone
-	if err := msg.VetRequest(h); err != nil {
-		t.Fatal(err)
-	}
-	wantBytes(t, "crumbs", AppendRequest(nil, h, RequestOptions{}), "GET /"+head+"x: y\r\ncookie: a=1; b=2; c=3\r\n\r\n")
-	h = front(t, "GET / HTTP/1.1\r\nHost: a.example\r\nCookie:a\r\nCookie: b\r\n\r\n")
+	h := front(t, "GET / HTTP/1.1\r\nHost: a.example\r\nCookie:a\r\nCookie: b\r\n\r\n")
 	wantBytes(t, "HTTP/1 cookies stay apart", AppendRequest(nil, h, RequestOptions{}), "GET /"+head+"Cookie: a\r\nCookie: b\r\n\r\n")
 }
 

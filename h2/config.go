@@ -71,5 +71,5 @@ func (c *Config) ConnBytesMax() int {
 // HeadBytesMax is the most that a Head filled by Recv can hold: its text, twice because cookies are joined, and its
 // fields.
 func (c *Config) HeadBytesMax() int {
-	return 2*int(c.MaxHeaderList) + fieldLinesMax*int(unsafe.Sizeof(msg.Field{}))
+	return 2*int(c.MaxHeaderList) + msg.SectionLinesMax*int(unsafe.Sizeof(msg.Field{}))
 }

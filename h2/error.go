@@ -1,5 +1,7 @@
 package h2
 
+import "weir/internal/msg"
+
 // ErrCode is an error code of RFC 9113 section 7.
 type ErrCode uint32
 
@@ -104,24 +106,9 @@ var (
 	errDataBeforeHead = streamError(ProtocolError, "DATA before the response's head")
 	errTrailersOpen   = streamError(ProtocolError, "trailers without END_STREAM")
 	errTunnelTrailers = streamError(ProtocolError, "field section inside a tunnel")
-	errTrailersPseudo = streamError(ProtocolError, "pseudo-header field in trailers")
 	errListSize       = streamError(EnhanceYourCalm, "field section larger than SETTINGS_MAX_HEADER_LIST_SIZE")
-	errFieldName      = streamError(ProtocolError, "malformed field name")
-	errFieldValue     = streamError(ProtocolError, "malformed field value")
-	errHopField       = streamError(ProtocolError, "connection-specific field")
-	errPseudoUnknown  = streamError(ProtocolError, "unknown pseudo-header field")
-	errPseudoOrder    = streamError(ProtocolError, "pseudo-header field behind a regular one")
-	errPseudoTwice    = streamError(ProtocolError, "pseudo-header field given twice")
-	errPseudoMissing  = streamError(ProtocolError, "pseudo-header field missing")
-	errPseudoSurplus  = streamError(ProtocolError, "pseudo-header field that the method forbids")
-	errMethod         = streamError(ProtocolError, "malformed :method")
-	errScheme         = streamError(ProtocolError, "malformed or foreign :scheme")
-	errPath           = streamError(ProtocolError, "malformed :path")
-	errAuthority      = streamError(ProtocolError, "malformed or missing authority")
-	errHost           = streamError(ProtocolError, "host given twice, or different from :authority")
-	errProtocol       = streamError(ProtocolError, ":protocol without the setting or with another method")
-	errStatus         = streamError(ProtocolError, "malformed or forbidden :status")
-	errLength         = streamError(ProtocolError, "malformed content-length")
 	errLengthDiffers  = streamError(ProtocolError, "content-length differs from the DATA")
-	errInterimEnd     = streamError(ProtocolError, "interim response with END_STREAM")
 )
+
+// malformed is what ends the stream of a message with a fault (RFC 9113 section 8.1.1); nil for no fault.
+var malformed = msg.ForFaults(func(detail string) *Error { return streamError(ProtocolError, detail) })

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"weir/internal/msg"
 )
 
 // fuzzPlayer reacts to events in a way that does not depend on how the input was cut: it consumes bodies when they have
@@ -65,7 +67,7 @@ func (p *fuzzPlayer) react(ev Event) {
 		p.held[s.ID] = -len(ev.Data)
 	}
 	p.on(ev)
-	if len(p.h.Buf) > 2*int(p.c.cfg.MaxHeaderList) || len(p.h.Fields) > fieldLinesMax {
+	if len(p.h.Buf) > 2*int(p.c.cfg.MaxHeaderList) || len(p.h.Fields) > msg.SectionLinesMax {
 		panic("head above its bound")
 	}
 	if ev.End && p.server && p.c.Find(s.ID) == s && s.sendable() {

@@ -200,7 +200,7 @@ func (c *Conn) onBlock(block []byte, h *msg.Head, ev *Event) *Error {
 	c.in.block = fieldBlock{}
 	h.Reset()
 	h.Version = msg.HTTP2
-	sec := section{head: h, fate: blk.fate, limit: c.cfg.MaxHeaderList}
+	sec := newSection(h, blk.fate, c.cfg.MaxHeaderList)
 	s := c.streams.find(blk.id)
 	if blk.fate >= fateFaulty && blk.fate != fateRequest && (s == nil || s.state == stateClosed) {
 		sec.fate = fateIgnored
@@ -252,7 +252,7 @@ func (c *Conn) onRequest(blk *fieldBlock, sec *section, ev *Event) *Error {
 	if p, ok := c.early.take(blk.id); ok {
 		s.prio = p
 	}
-	s.body = sec.body
+	s.body = sec.body()
 	s.msgs = sec.msgs
 	c.streams.add(s)
 	c.streams.index(s)
@@ -273,11 +273,11 @@ func (c *Conn) onRequest(blk *fieldBlock, sec *section, ev *Event) *Error {
 // onResponse passes on a response's head.
 func (c *Conn) onResponse(s *Stream, blk *fieldBlock, sec *section, ev *Event) *Error {
 	*ev = Event{Kind: EventHead, Stream: s, End: blk.end}
-	if sec.head.Status < 200 {
+	if sec.fields.Head.Status < 200 {
 		return c.charge(abuseInterim, 1)
 	}
 	s.msgs |= msgRspHead | sec.msgs
-	s.body = sec.body
+	s.body = sec.body()
 	if blk.end {
 		c.endRemote(s)
 	}

@@ -18,7 +18,7 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 	for why, f := range map[string]func(){
 		"a head": func() {
 			head.Reset()
-			sec := section{head: head, max: 64 << 10}
+			sec := section{fields: msg.NewSection(head, msg.RequestSection), max: 64 << 10}
 			if sec.read(block) != nil || sec.finish(true) != nil {
 				t.Fatal("refused")
 			}

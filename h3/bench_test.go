@@ -80,14 +80,14 @@ func BenchmarkSection(b *testing.B) {
 	block := fields(browserHead...)
 	b.ReportAllocs()
 	for b.Loop() {
-		sec := section{head: takeHead(), max: 64 << 10}
+		sec := section{fields: msg.NewSection(takeHead(), msg.RequestSection), max: 64 << 10}
 		if err := sec.read(block); err != nil {
 			b.Fatal(err)
 		}
 		if err := sec.finish(true); err != nil {
 			b.Fatal(err)
 		}
-		freeHead(sec.head)
+		freeHead(sec.fields.Head)
 	}
 }
 

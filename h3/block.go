@@ -44,7 +44,11 @@ func (b *block) free() {
 // headBytesKept is the head memory that is kept for the next request: more than nearly every head needs.
 const headBytesKept = 8 << 10
 
-func takeHead() *msg.Head { return heads.Get().(*msg.Head) }
+func takeHead() *msg.Head {
+	h := heads.Get().(*msg.Head)
+	h.Version = msg.HTTP3
+	return h
+}
 
 func freeHead(h *msg.Head) {
 	if cap(h.Buf) > headBytesKept {

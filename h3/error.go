@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/quic-go/quic-go"
+
+	"weir/internal/msg"
 )
 
 // Code is an error code of HTTP/3 (RFC 9114 section 8.1) or QPACK (RFC 9204 section 6), as it goes over the wire.
@@ -92,23 +94,11 @@ var (
 	errBodyShort  = streamError(MessageError, "less content than content-length says")
 	errBodyLong   = streamError(MessageError, "more content than content-length says")
 
-	errFieldName      = streamError(MessageError, "field name that is not a lower-case token")
-	errFieldValue     = streamError(MessageError, "control byte or outer white space in a field value")
-	errHopField       = streamError(MessageError, "connection-specific field")
-	errHost           = streamError(MessageError, "host twice, or different from :authority")
-	errAuthority      = streamError(MessageError, "malformed authority")
-	errLength         = streamError(MessageError, "malformed content-length")
-	errPseudoMissing  = streamError(MessageError, "pseudo-header field missing")
-	errPseudoOrder    = streamError(MessageError, "pseudo-header field after a regular one")
-	errPseudoTwice    = streamError(MessageError, "pseudo-header field twice")
-	errPseudoUnknown  = streamError(MessageError, "unknown pseudo-header field")
-	errPseudoSurplus  = streamError(MessageError, "pseudo-header field that does not go with the method")
-	errPseudoTrailers = streamError(MessageError, "pseudo-header field in trailers")
-	errMethod         = streamError(MessageError, "malformed method")
-	errScheme         = streamError(MessageError, "scheme that is not served")
-	errPath           = streamError(MessageError, "malformed path")
-	errTrailersLarge  = streamError(ExcessiveLoad, "trailers too large")
+	errTrailersLarge = streamError(ExcessiveLoad, "trailers too large")
 )
+
+// malformed is what ends the stream of a message with a fault (RFC 9114 section 4.1.2); nil for no fault.
+var malformed = msg.ForFaults(func(detail string) *Error { return streamError(MessageError, detail) })
 
 // resetCode is the code with which the peer has ended a stream, if it has.
 func resetCode(err error) (Code, bool) {

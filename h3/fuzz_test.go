@@ -153,17 +153,17 @@ func odd(b []byte) bool {
 func FuzzSection(f *testing.F) {
 	f.Add(fields(browserHead...), true)
 	f.Fuzz(func(t *testing.T, block []byte, ended bool) {
-		sec := section{head: &msg.Head{}, max: 4096}
+		sec := section{fields: msg.NewSection(&msg.Head{Version: msg.HTTP3}, msg.RequestSection), max: 4096}
 		if sec.read(block) != nil || sec.large || sec.finish(ended) != nil {
 			return
 		}
-		h := sec.head
+		h := sec.fields.Head
 		if !msg.ValidAuthority(h.Bytes(h.Authority)) || !msg.ValidToken(h.Bytes(h.Name)) {
 			t.Errorf("%q %q", h.Bytes(h.Name), h.Bytes(h.Authority))
 		}
 		for i := range h.Fields {
 			f := &h.Fields[i]
-			if !validName(h.Bytes(f.Name)) || !validValue(h.Bytes(f.Value)) {
+			if !msg.ValidFieldName(h.Bytes(f.Name)) || !msg.ValidFieldValue(h.Bytes(f.Value)) {
 				t.Errorf("field %q: %q", h.Bytes(f.Name), h.Bytes(f.Value))
 			}
 		}

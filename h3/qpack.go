@@ -16,7 +16,7 @@ const staticSize = 99
 type staticField struct {
 	name, value string
 	id          msg.FieldID
-	pseudo      pseudo
+	pseudo      msg.Pseudo
 }
 
 var (
@@ -35,7 +35,7 @@ func init() {
 		if err != nil {
 			panic("h3: the static table ends early")
 		}
-		staticTable[i] = staticField{f.Name, f.Value, msg.LookupField([]byte(f.Name)), pseudoOf(f.Name)}
+		staticTable[i] = staticField{f.Name, f.Value, msg.LookupField([]byte(f.Name)), msg.LookupPseudo([]byte(f.Name))}
 		if _, ok := staticNames[f.Name]; !ok {
 			staticNames[f.Name] = uint8(i)
 		}

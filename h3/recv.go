@@ -107,9 +107,10 @@ func (s *Stream) readHead(buf *block) (headRead, error) {
 		for p.stage == stageHead && len(buf.data) > 0 {
 			ev, piece, used, fault := p.next(buf.data)
 			if fault == nil && ev == reqHead {
-				sec.head = takeHead()
+				h := takeHead()
+				sec.fields = msg.NewSection(h, msg.RequestSection)
 				fault = sec.read(piece)
-				p.tunnel = string(sec.head.Bytes(sec.head.Name)) == "CONNECT"
+				p.tunnel = string(h.Bytes(h.Name)) == "CONNECT"
 			}
 			if fault != nil {
 				return headWaits, fault
@@ -128,7 +129,7 @@ func (s *Stream) readHead(buf *block) (headRead, error) {
 		case p.stage == stageHead:
 		case ended && len(buf.data) == 0:
 			return headDone, s.onHead(&sec, true)
-		case ended, late, lingered, len(buf.data) > 0, sec.length > 0, p.tunnel:
+		case ended, late, lingered, len(buf.data) > 0, sec.fields.Length > 0, p.tunnel:
 			return headBody, s.onHead(&sec, false)
 		default:
 			// The end of a request without a body may be in the next packet. Without it a GET would seem to have one.
@@ -141,11 +142,11 @@ func (s *Stream) readHead(buf *block) (headRead, error) {
 // onHead completes the head and passes it on.
 func (s *Stream) onHead(sec *section, ended bool) error {
 	if err := sec.finish(ended); err != nil {
-		freeHead(sec.head)
+		freeHead(sec.fields.Head)
 		return err
 	}
-	h := sec.head
-	s.recv.left = sec.length
+	h := sec.fields.Head
+	s.recv.left = sec.fields.Length
 	s.Head, s.Ended, s.Early = h, ended, s.Conn.early()
 	if s.Early {
 		h.Flags |= msg.FlagEarlyData
@@ -160,7 +161,6 @@ func (s *Stream) onHead(sec *section, ended bool) error {
 // refuse passes on that there is a request which is not going to be read, so that it is answered and logged.
 func (s *Stream) refuse(err *Error) {
 	s.Head = takeHead()
-	s.Head.Version = msg.HTTP3
 	s.Fault = err
 	s.Conn.sink.OnHead(s)
 }
@@ -240,15 +240,14 @@ func (s *Stream) compact(b []byte) (n int, fault *Error) {
 }
 
 func (s *Stream) onTrailers(block []byte) *Error {
-	sec := section{head: takeHead(), trailers: true, max: s.Conn.cfg.MaxFieldSection}
+	sec := section{fields: msg.NewSection(takeHead(), msg.TrailerSection), max: s.Conn.cfg.MaxFieldSection}
 	if err := sec.read(block); err != nil {
 		return err
 	}
 	if sec.large {
 		return errTrailersLarge
 	}
-	sec.head.Version = msg.HTTP3
-	s.recv.trailers = sec.head
+	s.recv.trailers = sec.fields.Head
 	return nil
 }
 

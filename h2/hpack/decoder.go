@@ -21,7 +21,7 @@ var (
 type Field struct {
 	Name, Value msg.Span
 	ID          msg.FieldID
-	Pseudo      Pseudo
+	Pseudo      msg.Pseudo
 	BadName     bool // not a lower-case token (RFC 9113 section 8.2.1); never set for pseudo-header fields
 	BadValue    bool // a control byte, or white space at an end
 	Sensitive   bool // never to be put into a table (RFC 7541 section 6.2.3)
@@ -49,7 +49,7 @@ func (f *Field) kind() (k uint8) {
 }
 
 func (f *Field) setKind(k uint8) {
-	f.Pseudo, f.BadName, f.BadValue = Pseudo(k&kindPseudo), k&kindBadName != 0, k&kindBadValue != 0
+	f.Pseudo, f.BadName, f.BadValue = msg.Pseudo(k&kindPseudo), k&kindBadName != 0, k&kindBadValue != 0
 }
 
 // Decoder turns the field blocks of one direction of one connection into fields. The zero Decoder is ready for use.
@@ -165,8 +165,8 @@ func literalName(f *Field, block, buf []byte) (rest, _ []byte, err error) {
 	name := buf[f.Name.Off:f.Name.End]
 	switch {
 	case len(name) > 0 && name[0] == ':':
-		f.Pseudo = lookupPseudo(name)
-	case !validName(name):
+		f.Pseudo = msg.LookupPseudo(name)
+	case !msg.ValidFieldName(name):
 		f.BadName = true
 	default:
 		f.ID = msg.LookupField(name)
@@ -179,7 +179,7 @@ func literalValue(f *Field, block, buf []byte) (rest, _ []byte, err error) {
 	if err != nil {
 		return nil, buf, err
 	}
-	f.BadValue = !validValue(buf[f.Value.Off:f.Value.End])
+	f.BadValue = !msg.ValidFieldValue(buf[f.Value.Off:f.Value.End])
 	return rest, buf, nil
 }
 
@@ -230,32 +230,3 @@ func readInt(b []byte, n uint) (v uint32, rest []byte, err error) {
 	}
 	return 0, nil, errInteger
 }
-
-// nameOctet is true for the octets of a lower-case token.
-var nameOctet = func() (t [256]bool) {
-	for c := range t {
-		t[c] = msg.IsToken(byte(c)) && (c < 'A' || 'Z' < c)
-	}
-	return t
-}()
-
-// validName: a token without upper-case letters (RFC 9113 section 8.2.1).
-func validName(b []byte) bool {
-	for _, c := range b {
-		if !nameOctet[c] {
-			return false
-		}
-	}
-	return len(b) > 0
-}
-
-// validValue: no control bytes but HTAB, no white space at the ends (RFC 9113 section 8.2.1, RFC 9110 section 5.5).
-func validValue(b []byte) bool {
-	n := len(b)
-	if n == 0 {
-		return true
-	}
-	return !blank(b[0]) && !blank(b[n-1]) && msg.ScanValue(b, 0) == n
-}
-
-func blank(c byte) bool { return c == ' ' || c == '\t' }

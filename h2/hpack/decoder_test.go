@@ -157,7 +157,7 @@ func TestVerdicts(t *testing.T) {
 		name, value         string
 		badName, badValue   bool
 		id                  msg.FieldID
-		pseudo              Pseudo
+		pseudo              msg.Pseudo
 		sensitive, indexing bool
 	}{
 		{name: "x-a", value: "b"},
@@ -175,9 +175,9 @@ func TestVerdicts(t *testing.T) {
 		{name: "x-a", value: "b\r\nc", badValue: true},
 		{name: "x-a", value: "b\x7f", badValue: true},
 		{name: "x-a", value: "0123456789abcde\x00", badValue: true},
-		{name: ":path", value: "/\x00", badValue: true, pseudo: PseudoPath},
-		{name: ":protocol", value: "websocket", pseudo: PseudoProtocol},
-		{name: ":Path", value: "/", pseudo: PseudoUnknown},
+		{name: ":path", value: "/\x00", badValue: true, pseudo: msg.PseudoPath},
+		{name: ":protocol", value: "websocket", pseudo: msg.PseudoProtocol},
+		{name: ":Path", value: "/", pseudo: msg.PseudoUnknown},
 		{name: "x\r", value: "\n", badName: true, badValue: true},
 	} {
 		d := &Decoder{}

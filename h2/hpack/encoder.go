@@ -85,7 +85,7 @@ func (e *Encoder) AppendMethod(dst []byte, m msg.Method, name []byte) []byte {
 	case msg.MethodPost:
 		return append(dst, 0x80|staticMethodPost)
 	}
-	return e.appendRecurring(dst, PseudoMethod, staticMethodGet, name)
+	return e.appendRecurring(dst, msg.PseudoMethod, staticMethodGet, name)
 }
 
 // AppendScheme appends :scheme.
@@ -98,7 +98,7 @@ func (e *Encoder) AppendScheme(dst []byte, tls bool) []byte {
 
 // AppendAuthority appends :authority.
 func (e *Encoder) AppendAuthority(dst, value []byte) []byte {
-	return e.appendRecurring(dst, PseudoAuthority, staticAuthority, value)
+	return e.appendRecurring(dst, msg.PseudoAuthority, staticAuthority, value)
 }
 
 // AppendPath appends :path.
@@ -109,12 +109,12 @@ func (e *Encoder) AppendPath(dst, value []byte) []byte {
 	case "/index.html":
 		return append(dst, 0x80|staticPathIndex)
 	}
-	return e.appendRecurring(dst, PseudoPath, staticPathRoot, value)
+	return e.appendRecurring(dst, msg.PseudoPath, staticPathRoot, value)
 }
 
 // AppendProtocol appends :protocol.
 func (e *Encoder) AppendProtocol(dst, value []byte) []byte {
-	return e.appendRecurring(dst, PseudoProtocol, 0, value)
+	return e.appendRecurring(dst, msg.PseudoProtocol, 0, value)
 }
 
 // AppendField appends a field. name may have upper-case letters and is sent without; id is its identity if it has one.
@@ -144,12 +144,12 @@ func (e *Encoder) AppendField(dst []byte, id msg.FieldID, name, value []byte, se
 
 // pseudoNames are the names that literals are sent with when the static table has none.
 var pseudoNames = [...][]byte{
-	PseudoAuthority: []byte(":authority"), PseudoMethod: []byte(":method"), PseudoPath: []byte(":path"),
-	PseudoProtocol: []byte(":protocol"),
+	msg.PseudoAuthority: []byte(":authority"), msg.PseudoMethod: []byte(":method"), msg.PseudoPath: []byte(":path"),
+	msg.PseudoProtocol: []byte(":protocol"),
 }
 
 // appendRecurring appends a pseudo-header field, named by a static entry if index is not 0.
-func (e *Encoder) appendRecurring(dst []byte, p Pseudo, index uint8, value []byte) []byte {
+func (e *Encoder) appendRecurring(dst []byte, p msg.Pseudo, index uint8, value []byte) []byte {
 	h := hash(uint64(p), value)
 	x := entry{kind: uint8(p), hash: uint32(h >> 32)}
 	if i := e.find(h, &x, nil, value); i != 0 {

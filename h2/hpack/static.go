@@ -2,44 +2,10 @@ package hpack
 
 import "weir/internal/msg"
 
-// Pseudo is the identity of a pseudo-header field (RFC 9113 section 8.3, RFC 8441 section 4).
-type Pseudo uint8
-
-// The pseudo-header fields. PseudoUnknown is any other name that starts with a colon.
-const (
-	PseudoNone Pseudo = iota
-	PseudoAuthority
-	PseudoMethod
-	PseudoPath
-	PseudoScheme
-	PseudoStatus
-	PseudoProtocol
-	PseudoUnknown
-)
-
-// lookupPseudo returns the identity of a name that starts with a colon.
-func lookupPseudo(name []byte) Pseudo {
-	switch string(name) {
-	case ":authority":
-		return PseudoAuthority
-	case ":method":
-		return PseudoMethod
-	case ":path":
-		return PseudoPath
-	case ":scheme":
-		return PseudoScheme
-	case ":status":
-		return PseudoStatus
-	case ":protocol":
-		return PseudoProtocol
-	}
-	return PseudoUnknown
-}
-
 type staticEntry struct {
 	name, value string
 	id          msg.FieldID
-	pseudo      Pseudo
+	pseudo      msg.Pseudo
 }
 
 // staticCount is the number of entries of the static table; the dynamic table's indices follow (RFC 7541 section 2.3.3).
@@ -142,7 +108,7 @@ func init() {
 		e := &staticTable[i]
 		name := []byte(e.name)
 		if e.name[0] == ':' {
-			e.pseudo = lookupPseudo(name)
+			e.pseudo = msg.LookupPseudo(name)
 			continue
 		}
 		e.id = msg.LookupField(name)

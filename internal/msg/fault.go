@@ -50,6 +50,14 @@ const (
 	FaultInterim
 	FaultUnsolicited
 	FaultTruncated
+	FaultPseudoUnknown
+	FaultPseudoOrder
+	FaultPseudoTwice
+	FaultPseudoMissing
+	FaultPseudoSurplus
+	FaultPseudoTrailers
+	FaultScheme
+	FaultLengthDiffers
 	faultCount
 )
 
@@ -85,8 +93,8 @@ var faultTable = [faultCount]faultText{
 	FaultFold:           {detail: "line starts with white space"},
 	FaultColon:          {detail: "field line without a colon"},
 	FaultSpaceColon:     {detail: "white space before the colon"},
-	FaultFieldName:      {detail: "field name is not a token"},
-	FaultFieldValue:     {detail: "control byte in a field value"},
+	FaultFieldName:      {detail: "malformed field name"},
+	FaultFieldValue:     {detail: "malformed field value"},
 	FaultFieldCount:     {status: 431, reason: "head-too-large", detail: "too many fields"},
 	FaultHeadSize:       {status: 431, reason: "head-too-large", detail: "head too large"},
 	FaultHostMissing:    {detail: "no Host"},
@@ -115,6 +123,14 @@ var faultTable = [faultCount]faultText{
 	FaultInterim:        {detail: "interim response with a body"},
 	FaultUnsolicited:    {detail: "response without a request"},
 	FaultTruncated:      {reason: "client-closed", detail: "connection closed inside a message"},
+	FaultPseudoUnknown:  {detail: "unknown pseudo-header field"},
+	FaultPseudoOrder:    {detail: "pseudo-header field behind a regular one"},
+	FaultPseudoTwice:    {detail: "pseudo-header field given twice"},
+	FaultPseudoMissing:  {detail: "pseudo-header field missing"},
+	FaultPseudoSurplus:  {detail: "pseudo-header field that does not go with the method"},
+	FaultPseudoTrailers: {detail: "pseudo-header field in trailers"},
+	FaultScheme:         {detail: "malformed or foreign :scheme"},
+	FaultLengthDiffers:  {detail: "Content-Length differs from the content"},
 }
 
 var requestErrors, responseErrors [faultCount]Error
@@ -132,6 +148,14 @@ func init() {
 		responseErrors[f] = Error{Status: 502, Fault: Fault(f), Reason: "bad-response", Detail: t.detail}
 	}
 	responseErrors[FaultTruncated].Reason = "server-closed"
+}
+
+// ForFaults makes of each fault what a protocol says about it. There is none for no fault: the first one is zero.
+func ForFaults[T any](say func(detail string) T) (all [faultCount]T) {
+	for f := Fault(1); f < faultCount; f++ {
+		all[f] = say(faultTable[f].detail)
+	}
+	return all
 }
 
 // InRequest is the error for a fault in a client's message; nil for no fault.

@@ -17,7 +17,7 @@ var trailersForbidden = [...]string{
 // It may be called again on the same section.
 func VetTrailers(h *Head, request bool) *Error {
 	if h.Version >= HTTP2 {
-		if f := vetStreamTrailers(h); f != 0 {
+		if f := vetStreamFields(h); f != 0 {
 			if request {
 				return f.InRequest()
 			}
@@ -36,18 +36,6 @@ func DropTrailers(h *Head) {
 			f.Drop = true
 		}
 	}
-}
-
-func vetStreamTrailers(h *Head) Fault {
-	if len(h.Fields) > FieldsMax {
-		return FaultFieldCount
-	}
-	for i := range h.Fields {
-		if f := vetStreamField(h, &h.Fields[i]); f != 0 {
-			return f
-		}
-	}
-	return 0
 }
 
 // trailerAllowed: of the names with an identity only these are known to be harmless after the content.

@@ -4,8 +4,8 @@ package msg
 // refuses what no server should have to make sense of. Every request of every version passes it exactly once, after its
 // codec and before routing.
 //
-// HTTP/1 heads were checked byte by byte while they were parsed, and their framing and authority are known; those of
-// HTTP/2 and 3 are checked here. Max-Forwards is decremented in place, in Buf.
+// Heads have been checked while they were parsed, those of HTTP/2 and HTTP/3 by a Section, and their framing and authority
+// are known. Max-Forwards is decremented in place, in Buf.
 func VetRequest(h *Head) *Error {
 	if h.Version >= HTTP2 {
 		if f := vetStreamRequest(h); f != 0 {
@@ -165,7 +165,7 @@ func mayBeEmpty(h *Head) bool {
 // request: BodyNone where HEAD or the status says that no body follows.
 func VetResponse(h *Head) *Error {
 	if h.Version >= HTTP2 {
-		if f := vetStreamResponse(h); f != 0 {
+		if f := vetStreamFields(h); f != 0 {
 			return f.InResponse()
 		}
 	}

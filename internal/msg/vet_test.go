@@ -13,31 +13,28 @@ func request(line string, lines ...string) *Head {
 	h.Name, h.Target = h.PutString(name), h.PutString(target)
 	h.Method = LookupMethod([]byte(name))
 	h.Authority = h.PutString("a.example")
-	h.addLines(lines, true)
+	h.addLines(lines)
 	return h
 }
 
-// stream makes a head as an h2 or h3 codec would: spans only.
+// stream makes a head as an h2 or h3 codec would.
 func stream(line string, lines ...string) *Head {
 	h := request(line)
 	h.Version, h.Scheme, h.Framing = HTTP2, SchemeHTTPS, BodyStream
-	h.addLines(lines, false)
+	h.addLines(lines)
 	return h
 }
 
 func response(status uint16, framing Framing, lines ...string) *Head {
 	h := &Head{Version: HTTP11, Status: status, Framing: framing}
-	h.addLines(lines, true)
+	h.addLines(lines)
 	return h
 }
 
-func (h *Head) addLines(lines []string, known bool) {
+func (h *Head) addLines(lines []string) {
 	for _, l := range lines {
 		name, value, _ := strings.Cut(l, ": ")
-		h.Add(FieldOther, name, []byte(value))
-		if known {
-			h.Fields[len(h.Fields)-1].ID = LookupField([]byte(name))
-		}
+		h.Add(LookupField([]byte(name)), name, []byte(value))
 	}
 }
 
