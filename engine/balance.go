@@ -10,16 +10,17 @@ import (
 	"weir/pool"
 )
 
-// choose picks the server of an exchange: the one that persistence names, else by the backend's balance. nil: none can
-// be given anything.
+// choose picks the server of an exchange: the one that persistence names, else, without multiplex, the one that the session
+// has, else by the backend's balance. nil: none can be given anything.
 func (x *exchange) choose() *server {
 	be := x.way.backend
-	if s := x.s.hold.server; s != nil && s.be == be && !s.retired && !be.cfg.Multiplex && be.cfg.Persistence.Type == config.PersistenceNone &&
-		s.persistable() && s != x.way.avoid {
-		return s
-	}
 	if s := x.persisted(); s != nil && s != x.way.avoid {
 		x.way.sticky = true
+		x.hold(s)
+		return s
+	}
+	x.way.setSticky = be.cfg.Persistence.Type == config.PersistenceCookie
+	if s := x.held(); s != nil {
 		return s
 	}
 	s := be.balance(x)
@@ -27,13 +28,26 @@ func (x *exchange) choose() *server {
 		x.way.avoid = nil
 		s = be.balance(x)
 	}
-	if s == nil {
-		return nil
+	if s != nil {
+		x.hold(s)
 	}
-	if !be.cfg.Multiplex {
+	return s
+}
+
+// hold ties the session to a server where its connections are not shared with others.
+func (x *exchange) hold(s *server) {
+	if !s.be.cfg.Multiplex {
 		x.s.hold.server = s
 	}
-	x.way.setSticky = be.cfg.Persistence.Type == config.PersistenceCookie
+}
+
+// held is the server that the session is tied to, if that may still be used: what does not say whose it is stays with what
+// came before on the client's connection.
+func (x *exchange) held() *server {
+	be, s := x.way.backend, x.s.hold.server
+	if s == nil || s.be != be || s.retired || be.cfg.Multiplex || !s.persistable() || s == x.way.avoid {
+		return nil
+	}
 	return s
 }
 
@@ -42,12 +56,7 @@ func (x *exchange) persisted() *server {
 	be, h := x.way.backend, &x.req.head
 	switch be.cfg.Persistence.Type {
 	case config.PersistenceCookie:
-		v := cookieValue(h, be.cfg.Persistence.Name)
-		for _, s := range be.servers {
-			if v != nil && string(v) == s.cookie && s.persistable() {
-				return s
-			}
-		}
+		return be.byCookie(h)
 	case config.PersistenceSourceIP:
 		return be.byHash(hashAddr(x.s.peer.Addr()), x.way.avoid, false)
 	case config.PersistenceHeader:
@@ -120,17 +129,39 @@ func (be *backend) mayShare(x *exchange) bool {
 	return !x.private() && x.connectionNeed() != pool.Never
 }
 
-// leastConn picks the server with the fewest exchanges in flight over all workers for its weight.
+// leastConn picks the server with the fewest exchanges in flight over all workers for its weight. Among those that have as
+// few it goes round like roundRobin, so that each has its share also while there is little to do.
 func (be *backend) leastConn(avoid *server) *server {
+	least := be.leastLoaded(avoid)
+	if least == nil {
+		return nil
+	}
+	best, total := least, 0
+	load, weight := least.load(), int64(least.effectiveWeight(be.w.now))
+	for _, s := range be.servers {
+		w := s.effectiveWeight(be.w.now)
+		if !s.balanceable() || s == avoid || s.load()*weight > load*int64(w) {
+			continue
+		}
+		s.credit += w
+		total += w
+		if s.credit > best.credit {
+			best = s
+		}
+	}
+	best.credit -= total
+	return best
+}
+
+// leastLoaded is the first of those servers.
+func (be *backend) leastLoaded(avoid *server) *server {
 	var best *server
 	var bestLoad, bestWeight int64
-	start := be.spin()
-	for i := range be.servers {
-		s := be.servers[(start+i)%len(be.servers)]
+	for _, s := range be.servers {
 		if !s.balanceable() || s == avoid {
 			continue
 		}
-		load, weight := s.load()+1, int64(s.effectiveWeight(be.w.now))
+		load, weight := s.load(), int64(s.effectiveWeight(be.w.now))
 		if best == nil || load*bestWeight < bestLoad*weight {
 			best, bestLoad, bestWeight = s, load, weight
 		}
@@ -231,15 +262,16 @@ func fieldValue(h *msg.Head, name string) []byte {
 		return h.Bytes(h.Authority)
 	}
 	for i := range h.Fields {
-		if f := &h.Fields[i]; !f.Drop && equalFold(h.Bytes(f.Name), name) {
+		if f := &h.Fields[i]; !f.Drop && msg.EqualLower(h.Bytes(f.Name), name) {
 			return h.Bytes(f.Value)
 		}
 	}
 	return nil
 }
 
-// cookieValue finds a cookie by name in all Cookie fields (RFC 6265 section 5.4).
-func cookieValue(h *msg.Head, name string) []byte {
+// byCookie is the server that a cookie in any of the Cookie fields names (RFC 6265 section 5.4). There may be several of the
+// same name, for different paths, and some that others have set: the first that names a server counts.
+func (be *backend) byCookie(h *msg.Head) *server {
 	for i := range h.Fields {
 		f := &h.Fields[i]
 		if f.ID != msg.FieldCookie || f.Drop {
@@ -249,8 +281,13 @@ func cookieValue(h *msg.Head, name string) []byte {
 			var pair []byte
 			pair, rest, _ = bytes.Cut(rest, []byte(";"))
 			k, v, ok := bytes.Cut(bytes.TrimSpace(pair), []byte("="))
-			if ok && string(k) == name {
-				return v
+			if !ok || string(k) != be.cfg.Persistence.Name {
+				continue
+			}
+			for _, s := range be.servers {
+				if string(v) == s.cookie && s.persistable() {
+					return s
+				}
 			}
 		}
 	}

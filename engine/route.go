@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"weir/internal/config"
+	"weir/internal/msg"
 )
 
 // route finds the exchange's backend and sends it there. The first route that matches wins.
@@ -37,9 +38,9 @@ func (r *route) matches(host, target []byte) bool {
 		return true
 	case r.host[0] == '*':
 		suffix := r.host[1:]
-		return len(host) > len(suffix) && equalFold(host[len(host)-len(suffix):], suffix)
+		return len(host) > len(suffix) && msg.EqualLower(host[len(host)-len(suffix):], suffix)
 	}
-	return equalFold(host, r.host)
+	return msg.EqualLower(host, r.host)
 }
 
 // routeOf returns the first route that matches, or the frontend's own backend.
@@ -61,22 +62,6 @@ func hostOf(authority []byte) []byte {
 		authority = authority[:n-1]
 	}
 	return authority
-}
-
-// equalFold compares b without case to s, which is in lower case.
-func equalFold(b []byte, s string) bool {
-	if len(b) != len(s) {
-		return false
-	}
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
-		}
-		if c != s[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // speaksH2 reports whether requests to this backend may be streams, which a server can refuse without having seen them.

@@ -117,7 +117,7 @@ func LookupField(name []byte) FieldID {
 		return FieldOther
 	}
 	for h := fieldHash(name); fieldTable[h] != 0; h++ {
-		if id := fieldTable[h]; equalLower(name, fieldNames[id]) {
+		if id := fieldTable[h]; EqualLower(name, fieldNames[id]) {
 			return id
 		}
 	}
@@ -127,8 +127,8 @@ func LookupField(name []byte) FieldID {
 // String returns the name in lower case; empty for FieldOther.
 func (id FieldID) String() string { return fieldNames[id] }
 
-// equalLower reports whether b equals the lower-case string s without regard to case.
-func equalLower(b []byte, s string) bool {
+// EqualLower reports whether b equals the lower-case string s without regard to case.
+func EqualLower(b []byte, s string) bool {
 	if len(b) != len(s) {
 		return false
 	}

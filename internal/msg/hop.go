@@ -32,11 +32,11 @@ func (p *hop) connection(v []byte) Fault {
 		}
 		switch {
 		case len(m) == 0: // RFC 9110 section 5.6.1.2: empty members are to be ignored
-		case equalLower(m, "keep-alive"):
+		case EqualLower(m, "keep-alive"):
 			p.options |= optionKeepAlive
-		case equalLower(m, "close"):
+		case EqualLower(m, "close"):
 			p.options |= optionClose
-		case equalLower(m, "upgrade"):
+		case EqualLower(m, "upgrade"):
 			p.options |= optionUpgrade
 		case !ValidToken(m):
 			return FaultConnection
@@ -61,7 +61,7 @@ func nextMember(v []byte) (member, rest []byte) {
 func hasMember(v []byte, member string) bool {
 	for len(v) > 0 {
 		var m []byte
-		if m, v = nextMember(v); equalLower(m, member) {
+		if m, v = nextMember(v); EqualLower(m, member) {
 			return true
 		}
 	}
@@ -115,7 +115,7 @@ func (p *hop) persist(h *Head) {
 func websocket(h *Head, value Span) Span {
 	for v, off := h.Bytes(value), value.Off; len(v) > 0; {
 		m, rest := nextMember(v)
-		if equalLower(m, "websocket") {
+		if EqualLower(m, "websocket") {
 			for h.Buf[off]|0x20 != 'w' {
 				off++
 			}
@@ -138,7 +138,7 @@ func bindsConnection(v []byte) bool {
 		for n < len(m) && IsToken(m[n]) {
 			n++
 		}
-		if equalLower(m[:n], "ntlm") || equalLower(m[:n], "negotiate") {
+		if EqualLower(m[:n], "ntlm") || equalLower(m[:n], "negotiate") {
 			return true
 		}
 	}

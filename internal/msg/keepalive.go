@@ -23,7 +23,7 @@ func KeepAliveHint(h *Head) (seconds, exchanges int) {
 const hintDigitsMax = 9
 
 func hint(m []byte, prefix string, least *int) {
-	if len(m) <= len(prefix) || len(m) > len(prefix)+hintDigitsMax || !equalLower(m[:len(prefix)], prefix) {
+	if len(m) <= len(prefix) || len(m) > len(prefix)+hintDigitsMax || !EqualLower(m[:len(prefix)], prefix) {
 		return
 	}
 	n := 0

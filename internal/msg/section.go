@@ -98,7 +98,7 @@ func (s *Section) known(id FieldID, v []byte) Fault {
 	case FieldConnection, FieldKeepAlive, FieldProxyConnection, FieldTransferEncoding, FieldUpgrade:
 		return FaultHopField // RFC 9113 section 8.2.2, RFC 9114 section 4.2
 	case FieldTE:
-		if s.Kind != RequestSection || !equalLower(v, "trailers") {
+		if s.Kind != RequestSection || !EqualLower(v, "trailers") {
 			return FaultHopField
 		}
 	case FieldContentLength:

@@ -106,9 +106,9 @@ func (s *Section) target() Fault {
 		return 0 // CONNECT
 	}
 	switch scheme := h.Bytes(s.scheme); {
-	case equalLower(scheme, "https"):
+	case EqualLower(scheme, "https"):
 		h.Scheme = SchemeHTTPS
-	case equalLower(scheme, "http"):
+	case EqualLower(scheme, "http"):
 		h.Scheme = SchemeHTTP
 	default:
 		return FaultScheme

@@ -11,7 +11,7 @@ func vetStreamRequest(h *Head) Fault {
 		return FaultMethodSize
 	case h.Method == MethodConnect && h.Protocol.Len() == 0:
 		return FaultConnect
-	case h.Protocol.Len() > 0 && !equalLower(h.Bytes(h.Protocol), "websocket"):
+	case h.Protocol.Len() > 0 && !EqualLower(h.Bytes(h.Protocol), "websocket"):
 		return FaultProtocol
 	}
 	return vetStreamFields(h)

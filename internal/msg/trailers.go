@@ -48,7 +48,7 @@ func trailerAllowed(id FieldID, name []byte) bool {
 		return false
 	}
 	for _, s := range trailersForbidden {
-		if equalLower(name, s) {
+		if EqualLower(name, s) {
 			return false
 		}
 	}

@@ -69,7 +69,7 @@ func (p *hop) requestField(h *Head, f *Field) Fault {
 // expect: RFC 9110 section 10.1.1. HTTP/1.0 did not know it; without content there is nothing to wait for, and a server
 // that waited all the same would stall the connection, so both end here.
 func expect(h *Head, f *Field) Fault {
-	if !equalLower(h.Bytes(f.Value), "100-continue") {
+	if !EqualLower(h.Bytes(f.Value), "100-continue") {
 		return FaultExpect
 	}
 	if h.Version == HTTP10 || h.Framing == BodyNone || h.Framing == BodyLength && h.Length == 0 || h.Flags.Has(FlagExpect100) {
