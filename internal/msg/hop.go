@@ -138,7 +138,7 @@ func bindsConnection(v []byte) bool {
 		for n < len(m) && IsToken(m[n]) {
 			n++
 		}
-		if EqualLower(m[:n], "ntlm") || equalLower(m[:n], "negotiate") {
+		if EqualLower(m[:n], "ntlm") || EqualLower(m[:n], "negotiate") {
 			return true
 		}
 	}
