@@ -4,6 +4,7 @@ import (
 	"weir/internal/mono"
 	"weir/internal/stats"
 	"weir/netio"
+	"weir/netio/tlsio"
 	"weir/pool"
 )
 
@@ -226,6 +227,15 @@ func (c *backConn) end(why stats.Cause, abort bool) {
 func (c *backConn) sessionEnded() {
 	c.owner = nil
 	c.end(stats.CauseSessionEnd, false)
+}
+
+// causeOfEnd is the close cause of a connection whose input ended. A server that breaks TLS, with a record that is none or
+// with a renegotiation, which is refused, has not gone by itself: it was cut off.
+func (c *backConn) causeOfEnd(io netio.IO) stats.Cause {
+	if io == netio.Failed && c.tls != nil && c.tls.Failure() != tlsio.FailPeerAlert {
+		return stats.CauseProtocolError
+	}
+	return causeOfIO(io)
 }
 
 // causeOfIO is the close cause of a failed call.

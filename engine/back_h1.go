@@ -60,7 +60,7 @@ func (b *backH1) onReadable(c *backConn) {
 			b.onEnd(c)
 			return
 		default:
-			b.fail(c, causeOfIO(io))
+			b.fail(c, c.causeOfEnd(io))
 			return
 		}
 	}
@@ -86,7 +86,7 @@ func (b *backH1) onIdleInput(c *backConn) {
 	case netio.OK:
 		c.end(stats.CauseProtocolError, true)
 	default:
-		c.end(causeOfIO(io), false)
+		c.end(c.causeOfEnd(io), false)
 	}
 }
 

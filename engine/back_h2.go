@@ -107,7 +107,7 @@ func (b *backH2) onReadable() {
 		case netio.Again:
 			return
 		default:
-			b.fail(causeOfIO(io))
+			b.fail(c.causeOfEnd(io))
 			return
 		}
 	}
