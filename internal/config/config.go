@@ -157,7 +157,7 @@ type Backend struct {
 	ReuseMethods ReuseMethods // effective: the mode's, unless overridden
 	ReuseFirst   ReuseFirst   // effective: the mode's, unless overridden
 	Multiplex    bool
-	ForwardClose bool // effective: never set together with Multiplex
+	ForwardClose bool // without Multiplex: a server's Connection: close is passed on
 	Persistence  Persistence
 
 	PoolLowConn    int

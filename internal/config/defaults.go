@@ -67,7 +67,7 @@ func DefaultFrontend(name string) *Frontend {
 func DefaultBackend(name string) *Backend {
 	return &Backend{
 		Name: name, Balance: BalanceRoundRobin, Reuse: ReuseSafe, ReuseMethods: ReuseMethodsSafe,
-		ReuseFirst: ReuseFirstNever, Multiplex: true, PoolMaxConn: -1, PoolPurgeDelay: 5 * time.Second,
+		ReuseFirst: ReuseFirstNever, Multiplex: true, ForwardClose: true, PoolMaxConn: -1, PoolPurgeDelay: 5 * time.Second,
 		PoolMaxAge: time.Hour, MaxErrors: 3, SessionCache: 1000, Resolve: 10 * time.Second,
 		Health: Health{Interval: 2 * time.Second, Rise: 2, Fall: 3},
 		Limits: Unlimited(), Timeouts: DefaultTimeouts(""),

@@ -20,8 +20,6 @@ type Key struct {
 // Schema describes every key that a configuration file may hold, in the order of the reference.
 func Schema() []Section {
 	g := DefaultGlobal()
-	b := DefaultBackend("")
-	b.ForwardClose = true // as if multiplex were off, where the key has a meaning
 	return []Section{
 		describe("[global]", globalKeys, &g),
 		describe("[limits.NAME]", limitsKeys, DefaultLimits("")),
@@ -31,7 +29,7 @@ func Schema() []Section {
 		describe("[frontend.NAME]", frontendKeys, DefaultFrontend("")),
 		describe("bind", bindKeys, &Bind{ALPN: slices.Clone(alpnWords)}),
 		describe("routes", routeKeys, &Route{}),
-		describe("[backend.NAME]", backendKeys, b),
+		describe("[backend.NAME]", backendKeys, DefaultBackend("")),
 		describe("servers", serverKeys, &Server{Weight: 1}),
 		describe("persistence", persistenceKeys, &Persistence{}),
 		describe("tls (of a backend)", serverTLSKeys, &ServerTLS{}),

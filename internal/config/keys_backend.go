@@ -27,11 +27,7 @@ var backendKeys = []key[Backend]{
 	overrideKey("reuse-methods", reuseMethodsWords, ReuseMethodsSafe, func(b *Backend) *ReuseMethods { return &b.ReuseMethods }),
 	overrideKey("reuse-first-request", reuseFirstWords, ReuseFirstNever, func(b *Backend) *ReuseFirst { return &b.ReuseFirst }),
 	boolKey("multiplex", func(b *Backend) *bool { return &b.Multiplex }),
-	{name: "forward-close", kind: "boolean", set: func(l *loader, b *Backend, v *value) {
-		if on, ok := l.boolean(v); ok {
-			b.ForwardClose = on
-		}
-	}, get: func(b *Backend) string { return fmt.Sprint(b.ForwardClose) }},
+	boolKey("forward-close", func(b *Backend) *bool { return &b.ForwardClose }),
 	{name: "persistence", kind: "table", set: setPersistence,
 		get: func(b *Backend) string { return inlineOf(persistenceKeys, &b.Persistence) }},
 	integerKey("pool-low-conn", 0, maxConnMax, func(b *Backend) *int { return &b.PoolLowConn }),
@@ -100,12 +96,6 @@ func (l *loader) effective(b *Backend, tab *table) {
 	}
 	if !tab.has("reuse-first-request") || !b.Reuse.Shared() {
 		b.ReuseFirst = first
-	}
-	if !tab.has("forward-close") {
-		b.ForwardClose = true
-	}
-	if b.Multiplex {
-		b.ForwardClose = false
 	}
 	l.inert(b, tab)
 }
@@ -252,7 +242,7 @@ func setPersistence(l *loader, b *Backend, v *value) {
 			p.Name = persistenceCookie
 		}
 	case PersistenceHeader:
-		if !tab.has("name") {
+		if !tab.has("name") && !tab.broken {
 			l.errorf(tab.at, `persistence: the type "header" needs the key "name"`)
 		}
 		p.Name = strings.ToLower(p.Name)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +18,8 @@ var globalKeys = []key[Global]{
 	integerKey("workers", 0, workersMax, func(g *Global) *int { return &g.Workers }),
 	boolKey("pin-cpus", func(g *Global) *bool { return &g.PinCPUs }),
 	limitsKey(func(g *Global) **Limits { return &g.Limits }),
-	pathKey("runtime-socket", "a path; \"\" none", func(g *Global) *string { return &g.RuntimeSocket }),
+	{name: "runtime-socket", kind: "string", allowed: "a path; \"\" none", set: setRuntimeSocket,
+		get: func(g *Global) string { return quote(g.RuntimeSocket) }},
 	{name: "admin", kind: "address", allowed: "numeric address and port; \"\" none", set: setAdmin, get: func(g *Global) string {
 		if !g.Admin.IsValid() {
 			return quote("")
@@ -34,21 +36,26 @@ var globalKeys = []key[Global]{
 	}, get: func(g *Global) string { return quote(strings.ToLower(g.LogLevel.String())) }},
 }
 
-// pathKey is a path relative to the directory of the file.
-func pathKey[T any](name, allowed string, at func(*T) *string) key[T] {
-	return key[T]{
-		name: name, kind: "string", allowed: allowed,
-		set: func(l *loader, t *T, v *value) {
-			s, ok := l.text(v)
-			if ok && s != "" {
-				s = l.path(s)
-			}
-			if ok {
-				*at(t) = s
-			}
-		},
-		get: func(t *T) string { return quote(*at(t)) },
+// socketPathMax is how long the path of a Unix socket may be (unix(7)), less the longest name that weir gives to the socket
+// in the same directory before it takes its place: ".weir-" and a process ID.
+const (
+	socketPathMax = 107
+	socketTempMax = len("/.weir-4194304")
+)
+
+func setRuntimeSocket(l *loader, g *Global, v *value) {
+	s, ok := l.text(v)
+	if !ok {
+		return
 	}
+	if s != "" {
+		s = l.path(s)
+		if n := max(len(s), len(filepath.Dir(s))+socketTempMax); n > socketPathMax {
+			l.badValue(v, "", "the path %s is %d bytes too long for a socket", s, n-socketPathMax)
+			return
+		}
+	}
+	g.RuntimeSocket = s
 }
 
 func setAdmin(l *loader, g *Global, v *value) {

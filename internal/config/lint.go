@@ -17,6 +17,11 @@ func (l *loader) lint() {
 	for _, name := range slices.Sorted(maps.Keys(l.cfg.Timeouts)) {
 		l.lintTimeouts(l.cfg.Timeouts[name])
 	}
+	for _, name := range slices.Sorted(maps.Keys(l.cfg.TLS)) {
+		if t := l.cfg.TLS[name]; t.ClientAuth == ClientAuthNone && !l.wrong[l.written[t]] {
+			l.pointless(l.written[t], changed(tlsKeys, t, &TLS{}, "client-ca"), `client-auth = "none" asks no client for a certificate`)
+		}
+	}
 	for _, f := range l.cfg.Frontends {
 		if tab := l.written[f]; !l.wrong[tab] {
 			l.lintFrontend(f, tab)

@@ -14,6 +14,9 @@ func (l *loader) lintBackend(b *Backend, tab *table) {
 	l.lintServers(b, tab)
 	l.lintBalance(b, tab)
 	l.lintServerTLS(b, tab)
+	if b.Multiplex {
+		l.pointless(tab, changed(backendKeys, b, DefaultBackend(""), "forward-close"), "multiplex = true shares server connections")
+	}
 	if !b.Health.Active() {
 		names := changed(healthKeys, &b.Health, &DefaultBackend("").Health, "interval", "rise", "fall")
 		l.pointless(l.written[&b.Health], names, "health has no path, there are no checks")

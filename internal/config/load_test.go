@@ -39,7 +39,7 @@ func TestMinimalFileIsComplete(t *testing.T) {
 	}
 	wantB := &Backend{
 		Name: "api", Servers: []*Server{{Name: "s1", Address: "127.0.0.1:9001", Addr: netip.MustParseAddrPort("127.0.0.1:9001"), Host: "127.0.0.1", Port: 9001, Weight: 1}},
-		Reuse: ReuseSafe, ReuseMethods: ReuseMethodsSafe, Multiplex: true, PoolMaxConn: -1, PoolPurgeDelay: 5 * time.Second,
+		Reuse: ReuseSafe, ReuseMethods: ReuseMethodsSafe, Multiplex: true, ForwardClose: true, PoolMaxConn: -1, PoolPurgeDelay: 5 * time.Second,
 		PoolMaxAge: time.Hour, MaxErrors: 3, SessionCache: 1000, Resolve: 10 * time.Second,
 		Health: Health{Interval: 2 * time.Second, Rise: 2, Fall: 3}, Limits: b.Limits, Timeouts: b.Timeouts,
 	}
@@ -104,13 +104,55 @@ func TestReuseModesAndOverrides(t *testing.T) {
 	}
 }
 
-func TestForwardCloseActsOnlyWithoutMultiplex(t *testing.T) {
+// TestForwardCloseIsShownAsWritten: where multiplex gives it no meaning the engine does not look at it.
+func TestForwardCloseIsShownAsWritten(t *testing.T) {
 	for keys, want := range map[string]bool{
-		"": false, "multiplex = false": true, "multiplex = false\nforward-close = false": false,
-		"multiplex = true\nforward-close = true": false,
+		"": true, "multiplex = false": true, "multiplex = false\nforward-close = false": false,
+		"multiplex = true\nforward-close = true": true, "forward-close = false": false,
 	} {
 		if got := mustParse(t, minimal+keys).Backends[0].ForwardClose; got != want {
 			t.Errorf("%q: %v", keys, got)
+		}
+	}
+}
+
+// TestAByteOrderMarkIsNoText: editors of other systems put it at the start of a file.
+func TestAByteOrderMarkIsNoText(t *testing.T) {
+	mustParse(t, "\ufeff"+minimal)
+	_, r := parseText(t, "\ufeff[globl]\n"+minimal)
+	if r.OK() || !strings.HasPrefix(r.Err().Error(), "weir.toml:1:2: error: unknown table [globl]") {
+		t.Errorf("%v", r.Err())
+	}
+	if _, r = parseText(t, "[global]\n\ufeff"+minimal); r.OK() {
+		t.Error("it was taken where it is no mark")
+	}
+}
+
+func TestAdminListenerNeedsRoom(t *testing.T) {
+	for _, c := range []struct{ admin, bind, want string }{
+		{"127.0.0.1:80", "127.0.0.1:80", "admin: 127.0.0.1:80 is taken by [frontend.f] on line 4"},
+		{"127.0.0.1:80", ":80", "admin: 127.0.0.1:80 is taken with 0.0.0.0:80 by [frontend.f] on line 4"},
+		{"0.0.0.0:80", "127.0.0.1:80", "is taken"}, {"[::]:80", "127.0.0.1:80", "is taken"}, {"[::1]:80", "[::]:80", "is taken"},
+		{"", ":9911", "address: 0.0.0.0:9911 takes 127.0.0.1:9911 too, which is where the admin listener is by default"},
+		{"127.0.0.1:80", "127.0.0.2:80", ""}, {"127.0.0.1:80", "[::]:80", ""}, {"127.0.0.1:80", ":81", ""}, {"off", ":9911", ""},
+	} {
+		admin := ""
+		if c.admin != "" {
+			admin = fmt.Sprintf("admin = %q", c.admin)
+		}
+		_, r := parseText(t, fmt.Sprintf("[global]\n%s\n[frontend.f]\nbind = [{ address = %q }]\nbackend = \"b\"\n[backend.b]\n", admin, c.bind))
+		if got := fmt.Sprint(r.Err()); r.OK() != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("admin %q, bind %q: %s", c.admin, c.bind, got)
+		}
+	}
+}
+
+func TestRuntimeSocketFitsIntoAnAddress(t *testing.T) {
+	for n, ok := range map[int]bool{93: true, 94: false} { // and ".weir-4194304" beside it
+		dir := "/" + strings.Repeat("d", n-1)
+		_, r := parseText(t, fmt.Sprintf("[global]\nruntime-socket = %q\n", dir+"/s"))
+		if r.OK() != ok || !ok && !strings.Contains(r.Err().Error(), "weir.toml:2:18: error: runtime-socket: the path "+dir+"/s is 1 bytes too long") {
+			t.Errorf("a directory of %d bytes: %v", n, r.Err())
 		}
 	}
 }

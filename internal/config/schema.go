@@ -34,7 +34,7 @@ func read[T any](l *loader, where string, keys []key[T], tab *table, t *T) {
 		keys[i].set(l, t, e.val)
 	}
 	for _, k := range keys {
-		if k.required && !tab.has(k.name) && !meant[k.name] {
+		if k.required && !tab.has(k.name) && !meant[k.name] && !tab.broken {
 			l.errorf(tab.at, "%s needs the key %q", where, k.name)
 		}
 	}

@@ -18,6 +18,7 @@ type source struct {
 }
 
 func newSource(name string, text []byte) *source {
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // editors leave it there; it is no part of the document
 	s := &source{name: name, text: text, lines: []int{0}}
 	for i, c := range text {
 		if c == '\n' {

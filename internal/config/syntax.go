@@ -37,6 +37,9 @@ func (l *loader) parseTree() (root *table, lost bool) {
 		}
 		at := l.syntaxError(p, err)
 		from, next := l.resume(at.off)
+		if t.current != nil {
+			t.current.broken = true
+		}
 		if firstByte(data[from:]) == '[' {
 			t.current, lost = nil, true
 		}

@@ -49,7 +49,8 @@ type table struct {
 	origin  origin
 	at      span // header, or the key that made it
 	entries []entry
-	section int // number of the header under which dotted keys made it
+	section int  // number of the header under which dotted keys made it
+	broken  bool // some of what was written here could not be read: that a key is not among entries means nothing
 }
 
 // entry is one key of a table.
