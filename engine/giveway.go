@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"weir/internal/limit"
 	"weir/internal/stats"
 	"weir/pool"
 )
@@ -47,6 +48,16 @@ func (be *backend) evict() *backConn {
 	}
 	return nil
 }
+
+// shed closes this worker's idle connections beyond a limit that was lowered since they were opened, whether or not anybody
+// waits. Those in use finish what they carry. Two workers may find the same connection too many, and close one each.
+func (be *backend) shed() {
+	for (exceeded(be.limits.Conn) || be.secure != nil && exceeded(be.limits.SSLConn)) && be.giveWay() {
+	}
+}
+
+// exceeded reports whether more tokens are out than there may be now.
+func exceeded(c *limit.Count) bool { most := c.Max(); return most > 0 && c.Current() > most }
 
 // makeWay gives up idle connections of this worker until nobody waits for a token, and reports whether it gave up any.
 func (be *backend) makeWay() (any bool) {

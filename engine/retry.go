@@ -2,6 +2,7 @@ package engine
 
 import (
 	"weir/internal/buf"
+	"weir/internal/limit"
 	"weir/internal/stats"
 )
 
@@ -78,6 +79,7 @@ func (x *exchange) retryOrAnswer(c *cause) {
 		if c.retry != retryNever {
 			x.way.backend.cells.Retries[c.index][stats.OutcomeRefused]++
 		}
+		x.noteRetriesUsedUp(c)
 		x.answer(c)
 		return
 	}
@@ -91,6 +93,16 @@ func (x *exchange) retryOrAnswer(c *cause) {
 		return
 	}
 	x.seek()
+}
+
+// noteRetriesUsedUp counts a hit of max-retries when that, and nothing else, keeps a failed connect from being tried again.
+func (x *exchange) noteRetriesUsedUp(c *cause) {
+	most := x.way.backend.maxRetries
+	if c.retry != retryConnect || most == 0 || x.way.retries < most || x.req.replay.lost || x.rsp.interim {
+		return
+	}
+	x.way.backend.limits.Retries.Hit()
+	x.limited(limit.MaxRetries)
 }
 
 // elsewhere sends the exchange to another server, if there is one: the last try after failed connects.

@@ -89,11 +89,13 @@ func (w *worker) tick() {
 		for _, srv := range be.servers {
 			srv.tick()
 		}
+		be.shed()
 		be.makeWay() // a limit lowered since needs more connections closed than one for each who waits
 		if q := be.awaited(); q != nil && q.Line(w.id).Len() > 0 {
 			be.askToYield() // the one asked before may have had none that was open yet
 		}
 	}
+	w.probe()
 	w.tickH3()
 	w.bufs.Trim()
 }
