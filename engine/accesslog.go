@@ -11,6 +11,7 @@ import (
 
 	"github.com/valyala/bytebufferpool"
 
+	"weir/internal/config"
 	"weir/internal/mono"
 	"weir/internal/msg"
 	"weir/internal/stats"
@@ -24,6 +25,7 @@ type accessLog struct {
 	done  sync.WaitGroup
 	pool  bytebufferpool.Pool
 	lost  atomic.Uint64 // lines that the writer could not write and no worker has counted yet
+	empty chan struct{} // what was handed over before a mark has been written
 }
 
 // accessQueue is how many hand-overs may wait for the writer. Each is at most accessBatch bytes and one line.
@@ -34,7 +36,7 @@ const (
 
 // newAccessLog starts the writer's goroutine. out is used by it alone.
 func newAccessLog(out io.Writer) *accessLog {
-	l := &accessLog{queue: make(chan *bytebufferpool.ByteBuffer, accessQueue), out: out}
+	l := &accessLog{queue: make(chan *bytebufferpool.ByteBuffer, accessQueue), out: out, empty: make(chan struct{}, 1)}
 	l.done.Add(1)
 	go l.write()
 	return l
@@ -43,10 +45,39 @@ func newAccessLog(out io.Writer) *accessLog {
 func (l *accessLog) write() {
 	defer l.done.Done()
 	for b := range l.queue {
+		if b == nil { // a mark
+			select {
+			case l.empty <- struct{}{}:
+			default:
+			}
+			continue
+		}
 		if n, err := l.out.Write(b.B); err != nil {
 			l.lost.Add(uint64(bytes.Count(b.B[n:], []byte("\n"))))
 		}
 		l.pool.Put(b)
+	}
+}
+
+// flushTime bounds the wait for a writer that may hang on its disk.
+const flushTime = time.Second
+
+// flush waits until what workers have handed over is written. One caller at a time.
+func (l *accessLog) flush() {
+	late := time.NewTimer(flushTime)
+	defer late.Stop()
+	select {
+	case <-l.empty: // of a mark that came too late for who waited for it
+	default:
+	}
+	select {
+	case l.queue <- nil:
+	case <-late.C:
+		return
+	}
+	select {
+	case <-l.empty:
+	case <-late.C:
 	}
 }
 
@@ -59,9 +90,16 @@ func (l *accessLog) close() {
 // accessLine makes one worker's lines and hands them over once a turn.
 type accessLine struct {
 	w     *worker
-	log   *accessLog // nil: off
+	log   *accessLog // nil: there is nowhere to write
+	on    bool       // the configuration asks for lines
 	batch *bytebufferpool.ByteBuffer
 	lines uint64
+}
+
+// follow switches the lines on or off as a configuration says.
+func (a *accessLine) follow(cfg *config.Config) {
+	a.handOver()
+	a.on = a.log != nil && cfg.Global.AccessLog != config.AccessLogOff
 }
 
 // handOver gives the batch to the writer, or drops it if the writer is behind.
@@ -85,7 +123,7 @@ func (a *accessLine) handOver() {
 
 // write appends the line of an exchange that has ended.
 func (a *accessLine) write(x *exchange) {
-	if a.log == nil {
+	if !a.on {
 		return
 	}
 	if a.batch == nil {
@@ -136,14 +174,15 @@ func (a *accessLine) head(b []byte, x *exchange) []byte {
 	return strconv.AppendInt(b, x.rsp.bytes, 10)
 }
 
-// times writes how long each part took, in microseconds. What did not happen is 0.
+// times writes microseconds: when the head had come and when the response began, as the whole is measured, from the request's
+// first byte on; and how long waiting and connecting took. What did not happen is 0.
 func (a *accessLine) times(b []byte, x *exchange) []byte {
 	t := &x.time
 	b = appendMicros(b, `,"t_request":`, t.start, t.head)
 	b = append(b, `,"t_queue":`...)
 	b = strconv.AppendInt(b, t.dequeued.Microseconds(), 10)
 	b = appendMicros(b, `,"t_connect":`, t.seek, t.attach)
-	b = appendMicros(b, `,"t_response":`, t.head, t.response)
+	b = appendMicros(b, `,"t_response":`, t.start, t.response)
 	return appendMicros(b, `,"t_total":`, t.start, a.w.now)
 }
 
@@ -239,7 +278,7 @@ func versionWord(v msg.Version) string {
 func (x *exchange) count() {
 	cells := x.way.route
 	if cells == nil {
-		cells = x.s.fe.fallback.cells
+		cells = x.s.fe.unrouted
 	}
 	cells.Count(int(x.rsp.status), x.s.proto)
 	x.s.bytesIn += uint64(x.req.bytes)

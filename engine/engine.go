@@ -28,7 +28,7 @@ import (
 // Options is what an engine needs besides its configuration.
 type Options struct {
 	Log       *slog.Logger
-	AccessLog io.Writer // one JSON object a line; nil: off. Written to by one goroutine
+	AccessLog io.Writer // one JSON object a line, where the configuration asks for them. Written to by one goroutine
 	Version   string
 
 	Generation uint64 // of the first configuration; 0 is 1
@@ -233,6 +233,9 @@ func (e *Engine) commit(p *plan) {
 	p.generation = e.generation
 	e.unsettle(e.plan, p)
 	e.onWorkers(func(w *worker) { w.apply(p) })
+	if e.access != nil && p.cfg.Global.AccessLog == config.AccessLogOff {
+		e.access.flush() // the file may be closed when this is over
+	}
 	e.settle(p)
 	e.commitH3(p, e.plan)
 	e.pace(p)

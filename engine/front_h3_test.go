@@ -187,6 +187,7 @@ reuse = "always"
 		report.WriteTo(&b)
 		r.t.Fatal(b.String())
 	}
+	cfg.Global.AccessLog = "stdout" // the rig reads its lines
 	return cfg
 }
 

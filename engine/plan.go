@@ -218,6 +218,7 @@ func keepAliveOf(t *config.Timeouts) netio.KeepAlive {
 // sessions, connections and pools; the others get new ones, and the old finish what they have.
 func (w *worker) apply(p *plan) {
 	old := w.view
+	w.line.follow(p.cfg)
 	w.view = view{generation: p.generation, global: p.global, queues: p.queues}
 	for _, b := range p.cfg.Backends {
 		w.view.backends = append(w.view.backends, w.applyBackend(p, b, &old))

@@ -72,6 +72,7 @@ func parseConfig(t testing.TB, text string) *config.Config {
 		report.WriteTo(&b)
 		t.Fatalf("the configuration is refused:\n%s\n%s", b.String(), text)
 	}
+	cfg.Global.AccessLog = "stdout" // the rig reads its lines
 	return cfg
 }
 

@@ -1,24 +1,27 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
 	"sync"
+
+	"weir/internal/config"
 )
 
 // accessLog is where the engine writes its lines: a file that can be exchanged under it. A reload opens the path anew, so
-// that a file which was rotated away is let go.
+// that a file which was rotated away is let go. The zero value is an access log that is off.
 type accessLog struct {
 	mu   sync.Mutex
-	out  io.Writer
-	file *os.File // to be closed; nil for stdout and stderr
+	out  io.Writer // nil: off
+	file *os.File  // to be closed; nil for stdout and stderr
 }
 
-// openAccessLog opens what access-log names. "off" is nil.
+// openAccessLog opens what access-log names.
 func openAccessLog(to string) (*accessLog, error) {
 	switch to {
-	case "off":
-		return nil, nil
+	case config.AccessLogOff:
+		return &accessLog{}, nil
 	case "stdout":
 		return &accessLog{out: os.Stdout}, nil
 	case "stderr":
@@ -31,37 +34,31 @@ func openAccessLog(to string) (*accessLog, error) {
 	return &accessLog{out: f, file: f}, nil
 }
 
+// errLogOff is for a line that was too late for the access log that it was meant for; the engine counts it.
+var errLogOff = errors.New("the access log is off")
+
 // Write implements io.Writer. Only the engine's log goroutine calls it.
 func (l *accessLog) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.out == nil {
+		return 0, errLogOff
+	}
 	return l.out.Write(b)
 }
 
-// become makes l write where n writes; n is of no more use. Both are nil or neither is.
-func (l *accessLog) become(n *accessLog) {
-	if l == nil || n == nil {
-		return
-	}
+// become makes l write where n writes and returns where it wrote, for who closes that. n is of no more use.
+func (l *accessLog) become(n *accessLog) (old *accessLog) {
 	l.mu.Lock()
-	old := l.file
+	defer l.mu.Unlock()
+	old = &accessLog{out: l.out, file: l.file}
 	l.out, l.file = n.out, n.file
-	l.mu.Unlock()
-	if old != nil {
-		_ = old.Close() // lines are written, not buffered: there is nothing that closing could lose
-	}
+	return old
 }
 
+// close closes the file. Lines are written, not buffered: there is nothing that closing could lose.
 func (l *accessLog) close() {
-	if l != nil && l.file != nil {
+	if l.file != nil {
 		_ = l.file.Close()
 	}
-}
-
-// writer is l as the engine wants it: a nil interface when the log is off.
-func (l *accessLog) writer() io.Writer {
-	if l == nil {
-		return nil
-	}
-	return l
 }

@@ -47,7 +47,7 @@ type quicSockets = map[netip.AddrPort]*engine.QUICSockets
 // planeOptions is what starting a data plane needs besides the configuration.
 type planeOptions struct {
 	log       *slog.Logger
-	access    io.Writer // nil: off
+	access    io.Writer // of the access log, which the configuration switches on and off
 	inherited sockets
 	quic      quicSockets
 	lives     []*os.File // of the processes before this one: pipes that end with them

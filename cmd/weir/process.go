@@ -28,8 +28,8 @@ type process struct {
 	level *slog.LevelVar
 	plane plane
 
-	change sync.Mutex    // one reload or upgrade at a time; guards the rest of this block
-	access *accessLog    // nil: off
+	change sync.Mutex // one reload or upgrade at a time; guards the rest of this block
+	access *accessLog
 	socket *admin.Server // nil: none
 	http   *admin.Server // nil: none
 	lives  []*os.File    // of the processes before this one: pipes that end with them
@@ -252,8 +252,15 @@ func (p *process) apply(ctx context.Context, cfg *config.Config) (oldGen, newGen
 			return p.unchanged(fmt.Errorf("admin listener: %w", err))
 		}
 	}
+	off := old.Global.AccessLog == config.AccessLogOff
+	if off { // the first line may come before Reload returns
+		p.access.become(access)
+	}
 	from, to, err := p.plane.Reload(ctx, cfg)
 	if err != nil {
+		if off {
+			access = p.access.become(&accessLog{})
+		}
 		access.close()
 		if http != p.http {
 			closeServer(http)
@@ -264,7 +271,9 @@ func (p *process) apply(ctx context.Context, cfg *config.Config) (oldGen, newGen
 	p.cfg, p.generation = cfg, to
 	p.mu.Unlock()
 	p.level.Set(cfg.Global.LogLevel)
-	p.access.become(access)
+	if !off {
+		p.access.become(access).close()
+	}
 	if http != p.http {
 		// Not waited for: the command that brought us here may have come in through it.
 		go closeServer(p.http)

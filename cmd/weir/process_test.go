@@ -238,13 +238,13 @@ func TestReloadKeepsWhatOnlyAStartCanChange(t *testing.T) {
 	r := newRig(t, "")
 	socket := r.socket
 	r.socket = filepath.Join(r.dir, "other")
-	r.write("pin-cpus = false\naccess-log = \"stderr\"\nhard-stop-after = \"7s\"")
+	r.write("pin-cpus = false\nhard-stop-after = \"7s\"")
 	r.socket = socket
 	if status, _, stderr := r.weir("reload"); status != exitDone {
 		t.Fatal(stderr)
 	}
 	g := r.p.Running().Global
-	if g.RuntimeSocket != socket || !g.PinCPUs || g.AccessLog != "off" || g.HardStopAfter != 7*time.Second {
+	if g.RuntimeSocket != socket || !g.PinCPUs || g.HardStopAfter != 7*time.Second {
 		t.Errorf("%+v", g)
 	}
 }

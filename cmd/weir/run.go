@@ -130,7 +130,7 @@ func (p *process) start(startPlane starter, inherited *handover) (err error) {
 	if p.access, err = openAccessLog(p.cfg.Global.AccessLog); err != nil {
 		return err
 	}
-	p.plane, err = startPlane(p.cfg, planeOptions{log: p.log, access: p.access.writer(), generation: p.generation, inherited: inherited.listeners, quic: inherited.quic, lives: inherited.lives})
+	p.plane, err = startPlane(p.cfg, planeOptions{log: p.log, access: p.access, generation: p.generation, inherited: inherited.listeners, quic: inherited.quic, lives: inherited.lives})
 	if err != nil {
 		p.access.close()
 		return err

@@ -20,6 +20,9 @@ type Config struct {
 	Backends  []*Backend  // in the order of the file
 }
 
+// AccessLogOff is the access-log of who wants none.
+const AccessLogOff = "off"
+
 // Global is the [global] table: what belongs to the process.
 type Global struct {
 	Workers       int  // 0: one per CPU of the affinity mask
@@ -28,7 +31,7 @@ type Global struct {
 	RuntimeSocket string         // path of the runtime socket; "" none
 	Admin         netip.AddrPort // the zero value: no admin listener
 	HardStopAfter time.Duration  // what is left of a drain after this is cut; 0 never
-	AccessLog     string         // "off", "stdout", "stderr" or a path
+	AccessLog     string         // AccessLogOff, "stdout", "stderr" or a path
 	LogLevel      slog.Level
 }
 

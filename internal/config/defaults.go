@@ -51,7 +51,7 @@ func DefaultGlobal() Global {
 	return Global{
 		PinCPUs: true, Limits: Unlimited(), RuntimeSocket: "/run/weir/weir.sock",
 		Admin:         netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 9911),
-		HardStopAfter: 30 * time.Second, AccessLog: "off", LogLevel: slog.LevelInfo,
+		HardStopAfter: 30 * time.Second, AccessLog: AccessLogOff, LogLevel: slog.LevelInfo,
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // Action is what a reload does to one part of the running configuration.
@@ -156,16 +157,10 @@ func values(kvs []KeyValue) map[string]string {
 	return out
 }
 
-// needsRestart reports whether a change of a key of [global] is beyond a reload: the workers are what they are, the
-// commands have to find the socket, and workers that write no access log have nothing to write it with.
+// needsRestart reports whether a change of a key of [global] is beyond a reload: the workers are what they are, and the
+// commands have to find the socket.
 func (k *KeyChange) needsRestart() bool {
-	switch k.Key {
-	case "workers", "pin-cpus", "runtime-socket":
-		return true
-	case "access-log":
-		return k.Old == quote("off") || k.New == quote("off")
-	}
-	return false
+	return k.Key == "workers" || k.Key == "pin-cpus" || k.Key == "runtime-socket"
 }
 
 // NeedsRestart returns the keys of [global] that differ and that only a restart or an upgrade puts into force.
@@ -190,19 +185,24 @@ func KeepStartKeys(from, to *Config) {
 			to.Global.PinCPUs = from.Global.PinCPUs
 		case "runtime-socket":
 			to.Global.RuntimeSocket = from.Global.RuntimeSocket
-		case "access-log":
-			to.Global.AccessLog = from.Global.AccessLog
 		}
 	}
 }
 
 func globalNote(keys []KeyChange) string {
+	var names []string
 	for i := range keys {
 		if keys[i].needsRestart() {
-			return keys[i].Key + " is put into force by an upgrade or a restart, not by a reload"
+			names = append(names, keys[i].Key)
 		}
 	}
-	return ""
+	switch len(names) {
+	case 0:
+		return ""
+	case 1:
+		return names[0] + " is put into force by an upgrade or a restart, not by a reload"
+	}
+	return strings.Join(names, ", ") + " are put into force by an upgrade or a restart, not by a reload"
 }
 
 func backendNote(c *Change, from, to *Config) string {

@@ -81,7 +81,7 @@ func setAccessLog(l *loader, g *Global, v *value) {
 	case !ok:
 	case s == "":
 		l.badValue(v, `write "off"`, "an empty path")
-	case s == "off" || s == "stdout" || s == "stderr":
+	case s == AccessLogOff || s == "stdout" || s == "stderr":
 		g.AccessLog = s
 	default:
 		g.AccessLog = l.path(s)

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -160,4 +161,51 @@ func TestAccessLogThatNobodyReads(t *testing.T) {
 		}
 	}
 	eventually(t, "lost lines are counted", func() bool { return w.metric("weir_access_log_dropped_total") > 0 })
+}
+
+// A reload switches the access log on and off; a file that is off is let go.
+func TestReloadSwitchesTheAccessLog(t *testing.T) {
+	t.Parallel()
+	back := newRecorder(t)
+	w := start(t, setup{servers: []*origin{back.origin}})
+	c := &caller{addr: w.front()}
+	defer c.close()
+	ask := func(path string) {
+		t.Helper()
+		if status, _, err := c.ask("GET", path); status != 200 {
+			t.Fatal(status, err)
+		}
+	}
+	isOpen := func() bool {
+		dir := fmt.Sprintf("/proc/%d/fd", w.pid())
+		fds, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(fds, func(fd os.DirEntry) bool {
+			to, _ := os.Readlink(filepath.Join(dir, fd.Name()))
+			return to == filepath.Join(w.dir, "lines")
+		})
+	}
+	ask("/off")
+	for i := range 2 {
+		w.rewrite(func(s *setup) { s.global = `access-log = "$DIR/lines"` })
+		w.reload()
+		for n := range 20 {
+			ask(fmt.Sprint("/on", n))
+		}
+		w.rewrite(func(s *setup) { s.global = "" })
+		w.reload()
+		if l := w.lines(20 * (i + 1)); l[20*i]["path"] != "/on0" {
+			t.Errorf("%v", l[20*i])
+		}
+		if isOpen() {
+			t.Error("the file is still open")
+		}
+		ask("/off")
+	}
+	w.lines(40)
+	if n := w.metric("weir_access_log_dropped_total"); n != 0 {
+		t.Errorf("%v lines were dropped", n)
+	}
 }
