@@ -173,7 +173,7 @@ func (e *Engine) newWorker(i int, kernel func(int) (netio.Kernel, error)) (*work
 	w.rand.state = binary.LittleEndian.Uint64(seed[:])
 	w.ids = requestIDs{prefix: binary.LittleEndian.Uint64(seed[8:]), counter: binary.LittleEndian.Uint64(seed[16:])}
 	w.setWall()
-	w.ticker.Kind = uint8(timerTick)
+	w.ticker.Kind, w.prober.Kind = uint8(timerTick), uint8(timerProbe)
 	w.wheel.Arm(&w.ticker, w.now.Add(tickEvery))
 	return w, nil
 }

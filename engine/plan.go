@@ -242,7 +242,7 @@ func (w *worker) apply(p *plan) {
 
 func (w *worker) applyFrontend(p *plan, f *config.Frontend, old *view) *frontend {
 	fe := &frontend{cfg: f, cells: w.stats.Frontend(f.Name)}
-	if o := old.frontend(f.Name); o != nil && o.cfg.Same(f) {
+	if o := old.frontend(f.Name); o != nil && o.cfg.SameSessions(f) {
 		fe = o
 		fe.cfg = f
 	}
@@ -256,7 +256,8 @@ func (w *worker) applyFrontend(p *plan, f *config.Frontend, old *view) *frontend
 		be := w.view.backend(r.Backend.Name)
 		fe.routes = append(fe.routes, route{host: r.Host, prefix: r.PathPrefix, backend: be, cells: fe.cells.Route(be.cells)})
 	}
-	fe.fallback = route{cells: fe.cells.Route(nil)}
+	fe.unrouted = fe.cells.Route(nil)
+	fe.fallback = route{cells: fe.unrouted}
 	if f.Backend != nil {
 		be := w.view.backend(f.Backend.Name)
 		fe.fallback = route{backend: be, cells: fe.cells.Route(be.cells)}

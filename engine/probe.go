@@ -22,14 +22,30 @@ type probe struct {
 // probeRoom is how much of a check's response is taken at once; it is thrown away.
 const probeRoom = 64 << 10
 
-// tick begins a check when it is time for one.
-func (p *probe) tick(w *worker) {
-	h := &p.srv.be.cfg.Health
-	if !h.Active() || p.x != nil || p.next.After(w.now) || w.draining || !p.srv.addr.IsValid() {
-		return
+// probe begins the checks whose time has come, and comes again when it is time for the next one. Those that cannot begin
+// then, because the one before has not ended or the server has no address, are looked for again with the next tick.
+func (w *worker) probe() {
+	next := mono.Never
+	for _, be := range w.view.backends {
+		if !be.cfg.Health.Active() {
+			continue
+		}
+		for _, srv := range be.servers {
+			if srv.probes() && srv.probe.due(w) {
+				srv.probe.next = w.now.Add(be.cfg.Health.Interval)
+				srv.probe.begin(w, &be.cfg.Health)
+			}
+			if srv.probes() && srv.probe.next.After(w.now) {
+				next = min(next, srv.probe.next)
+			}
+		}
 	}
-	p.next = w.now.Add(h.Interval)
-	p.begin(w, h)
+	w.wheel.Arm(&w.prober, next)
+}
+
+// due reports whether it is time for a check.
+func (p *probe) due(w *worker) bool {
+	return p.x == nil && !p.next.After(w.now) && !w.draining && !p.srv.retired && p.srv.addr.IsValid()
 }
 
 // begin sends GET path, or only connects if there is none. It passes no limit: a server that is full is not down.
@@ -82,6 +98,9 @@ func (p *probe) released() {
 		p.srv.cells.Errors[stats.ErrorCheck]++
 	}
 	p.result(x.w, ok)
+	if !p.next.After(x.w.now) {
+		x.w.wheel.Arm(&x.w.prober, x.w.now)
+	}
 }
 
 // result counts towards rise or fall and tells all workers of a change.
@@ -123,7 +142,7 @@ func (srv *server) probes() bool { return int(srv.hash%uint64(len(srv.w.shared.w
 func (w *worker) self() *session {
 	if w.own == nil {
 		fe := &frontend{cfg: &config.Frontend{Timeouts: &config.Timeouts{}}, cells: new(stats.Frontend), bufferMax: probeRoom}
-		fe.fallback.cells = fe.cells.Route(nil)
+		fe.unrouted = fe.cells.Route(nil)
 		w.own = &session{fe: fe, bind: &config.Bind{}, stage: stageServing, requests: 1}
 		w.own.w = w
 	}

@@ -189,9 +189,6 @@ func (srv *server) tick() {
 	srv.settleQueue() // a backoff ends without anybody being told
 	srv.shard.Tick(srv.w.now, func(c *backConn, why stats.Cause) { c.end(why, false) })
 	srv.streams.Sweep()
-	if srv.probes() {
-		srv.probe.tick(srv.w)
-	}
 	for srv.state <= stats.StateSlowStart && !srv.w.draining {
 		ok, _ := srv.shard.ReserveWarm(srv.w.now)
 		if !ok {

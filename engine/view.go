@@ -89,6 +89,7 @@ type frontend struct {
 	secure    map[netip.AddrPort]*tlsio.ServerConfig // by listening address
 	routes    []route
 	fallback  route
+	unrouted  *stats.Route // counts what is refused before it is known where it would go
 	bufferMax int
 	via       [msg.HTTP3 + 1][]byte
 	retired   bool // no longer in the configuration as it was: sessions end when they can

@@ -50,6 +50,7 @@ type worker struct {
 	tls    *tlsio.Worker
 	h2slab h2.Slab
 	ticker netio.Timer
+	prober netio.Timer
 	own    *session // of exchanges that are no client's
 	spare  records
 	asking *admissionWait // what a session asks a queue with
@@ -222,6 +223,8 @@ func (w *worker) fire(t *netio.Timer) {
 		}
 	case timerTick:
 		w.tick()
+	case timerProbe:
+		w.probe()
 	}
 }
 
@@ -233,6 +236,7 @@ const (
 	timerExchange
 	timerListener
 	timerTick
+	timerProbe
 )
 
 // tickEvery is the period of the work that needs no precision: purging pools, warming them, trimming memory.

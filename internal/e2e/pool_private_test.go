@@ -301,6 +301,48 @@ func testMultiplexAndPersistence(t *testing.T, multiplex bool, persistence strin
 	}
 }
 
+// Without multiplex, what does not say whose it is stays with what came before on the client's connection.
+func TestClientThatDoesNotSayWhoItIs(t *testing.T) {
+	t.Parallel()
+	for _, persistence := range []string{`type = "cookie", name = "SRV"`, `type = "header", name = "X-User"`} {
+		backs, servers := town(t, 3, nil)
+		w := start(t, setup{servers: servers, backend: "multiplex = false\npersistence = { " + persistence + " }"})
+		for range 2 * len(servers) {
+			u := w.client("")
+			first := w.ask(u, "GET", "/").header
+			for range 4 {
+				if next := w.ask(u, "GET", "/").header; next.Get("X-Server") != first.Get("X-Server") || next.Get("X-Conn") != first.Get("X-Conn") ||
+					next.Get("Set-Cookie") != first.Get("Set-Cookie") {
+					t.Errorf("%s: from %v to %v", persistence, first, next)
+				}
+			}
+			u.close()
+		}
+		for i, n := range shares(backs) {
+			if n != 10 {
+				t.Errorf("%s: server %d has had %d of 30 requests", persistence, i, n)
+			}
+		}
+	}
+}
+
+// A client may have several cookies of a name, for different paths: the first that names a server counts.
+func TestCookieThatNamesNoServer(t *testing.T) {
+	t.Parallel()
+	_, servers := town(t, 2, nil)
+	w := start(t, setup{servers: servers, backend: `persistence = { type = "cookie", name = "SRV" }`})
+	mine := w.ask(w.client(""), "GET", "/")
+	for range 3 {
+		r := w.ask(w.client(""), "GET", "/", "Cookie: SRV=; a=b", "Cookie: SRV=other; "+cookieOf(mine))
+		if r.header.Get("X-Server") != mine.header.Get("X-Server") || r.header.Get("Set-Cookie") != "" {
+			t.Errorf("from %v to %v", mine.header, r.header)
+		}
+		if r := w.ask(w.client(""), "GET", "/", "Cookie: SRV=other"); cookieOf(r) == "" {
+			t.Errorf("the client is not told its server: %v", r.header)
+		}
+	}
+}
+
 func note(in map[string]map[string]bool, key, value string) {
 	if in[key] == nil {
 		in[key] = map[string]bool{}
