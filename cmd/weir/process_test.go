@@ -416,7 +416,7 @@ func TestConfigDiffAgainstTheRunningProcess(t *testing.T) {
 	}
 	r.write("")
 	_, text, _ = weir(t, "config", "diff", "-c", r.file)
-	for _, want := range []string{"change  frontend f\n", "drain   listener " + old + "\n", "add     listener " + r.front + "\n"} {
+	for _, want := range []string{"change  frontend f (client connections that there are drain)\n", "drain   listener " + old + "\n", "add     listener " + r.front + "\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

@@ -157,6 +157,17 @@ func TestCertificateContent(t *testing.T) {
 	if c.TLS["t"].Same(renewed.TLS["t"]) || c.Frontends[0].Same(renewed.Frontends[0]) {
 		t.Error("a renewed certificate went unnoticed")
 	}
+	if !c.Frontends[0].SameSessions(renewed.Frontends[0]) {
+		t.Error("clients that know the old certificate cannot go on")
+	}
+	trusted, err := os.ReadFile(filepath.Join(newAuthority(t).dir, "ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.write("ca.pem", trusted)
+	if others, _ := a.parse(text); renewed.Frontends[0].SameSessions(others.Frontends[0]) {
+		t.Error("clients of an authority that is trusted no longer go on")
+	}
 }
 
 func TestServerTLSFiles(t *testing.T) {

@@ -53,7 +53,11 @@ func diff(from, to *Config, files bool) []Change {
 	out = append(out, diffNamed("limits", from.Limits, to.Limits, func(t *Limits) []KeyValue { return flatten("", limitsKeys, t) })...)
 	out = append(out, diffNamed("timeouts", from.Timeouts, to.Timeouts, func(t *Timeouts) []KeyValue { return flatten("", timeoutsKeys, t) })...)
 	out = append(out, diffNamed("tls", from.TLS, to.TLS, tlsFlat)...)
-	out = append(out, diffNamed("frontend", byName(from.Frontends, frontendName), byName(to.Frontends, frontendName), frontFlat)...)
+	frontends := diffNamed("frontend", byName(from.Frontends, frontendName), byName(to.Frontends, frontendName), frontFlat)
+	for i := range frontends {
+		frontends[i].Note = frontendNote(&frontends[i])
+	}
+	out = append(out, frontends...)
 	out = append(out, diffNamed("listener", from.Listeners(), to.Listeners(), func(l Listener) []KeyValue { return flatten("", bindKeys, l.Bind) })...)
 	backends := diffNamed("backend", byName(from.Backends, ownName), byName(to.Backends, ownName), backFlat)
 	for i := range backends {
@@ -203,6 +207,16 @@ func globalNote(keys []KeyChange) string {
 		return names[0] + " is put into force by an upgrade or a restart, not by a reload"
 	}
 	return strings.Join(names, ", ") + " are put into force by an upgrade or a restart, not by a reload"
+}
+
+func frontendNote(c *Change) string {
+	switch {
+	case c.Action != Modify:
+		return ""
+	case sameSessions(c.Keys):
+		return "client connections are kept"
+	}
+	return "client connections that there are drain"
 }
 
 func backendNote(c *Change, from, to *Config) string {

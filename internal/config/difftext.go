@@ -32,6 +32,9 @@ func DiffText(running string, to *Config) ([]Change, error) {
 		if len(c.Keys) > 0 {
 			c.Action = Modify
 		}
+		if c.Kind == "frontend" {
+			c.Note = frontendNote(c)
+		}
 		if c.Kind == "backend" {
 			c.Note = backendNote(c, l.cfg, to)
 		}

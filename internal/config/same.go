@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // The Same methods compare what two generations say, not the pointers they say it with: every key, the profiles that are
@@ -13,6 +14,20 @@ import (
 // Same reports whether two frontends behave alike. Backends are compared by name only: whether those are the same is
 // asked of them.
 func (f *Frontend) Same(o *Frontend) bool { return slices.Equal(f.flat(), o.flat()) }
+
+// SameSessions reports whether client connections that began under f may go on under o. What differs concerns nobody who has
+// shaken hands already: a certificate that was renewed, ticket keys that were exchanged, an error page that says it better.
+func (f *Frontend) SameSessions(o *Frontend) bool {
+	return sameSessions(compare("", "", f.flat(), o.flat()).Keys)
+}
+
+// sameSessions is SameSessions where the keys that differ are known. Whom clients' certificates are verified against is asked
+// once for a connection, and who was trusted then may not be now.
+func sameSessions(keys []KeyChange) bool {
+	return !slices.ContainsFunc(keys, func(k KeyChange) bool {
+		return !strings.HasSuffix(k.Key, contentSuffix) || strings.HasSuffix(k.Key, ".client-ca"+contentSuffix)
+	})
+}
 
 // Same reports whether two backends behave alike.
 func (b *Backend) Same(o *Backend) bool { return slices.Equal(b.flat(), o.flat()) }
@@ -61,6 +76,9 @@ func flatten[T any](prefix string, keys []key[T], t *T) (out []KeyValue) {
 // noContent is the fingerprint where there is no file.
 const noContent = "none"
 
+// contentSuffix ends the keys that stand for what is in a file.
+const contentSuffix = " content"
+
 // content stands for what is in a file.
 func content(key string, parts ...[]byte) KeyValue {
 	h := sha256.New()
@@ -71,9 +89,9 @@ func content(key string, parts ...[]byte) KeyValue {
 		h.Write(sum[:])
 	}
 	if n == 0 {
-		return KeyValue{Key: key + " content", Value: noContent}
+		return KeyValue{Key: key + contentSuffix, Value: noContent}
 	}
-	return KeyValue{Key: key + " content", Value: "sha256:" + hex.EncodeToString(h.Sum(nil)[:8])}
+	return KeyValue{Key: key + contentSuffix, Value: "sha256:" + hex.EncodeToString(h.Sum(nil)[:8])}
 }
 
 func (c *Certificate) content(key string) KeyValue {
