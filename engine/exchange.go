@@ -319,7 +319,7 @@ func (x *exchange) onRspRoom() {
 		x.pumpAnswer()
 		return
 	}
-	if x.place == placeAttached && x.rsp.state == rspFlowing {
+	if x.place == placeAttached && (x.rsp.state == rspFlowing || x.rsp.interim) {
 		x.back.rspResume()
 		x.watch()
 	}
@@ -327,6 +327,13 @@ func (x *exchange) onRspRoom() {
 
 // rspRoom is how many bytes of the response's body may come now.
 func (x *exchange) rspRoom() int { return max(x.front.rspRoom(), 0) }
+
+// clogged reports whether the response waits for its client to read: the body, or before it interim responses, of which a
+// server may send any number. Those of h2 and h3 streams do not wait: see rspInterim there.
+func (x *exchange) clogged() bool {
+	flows := x.rsp.state == rspFlowing || x.rsp.state == rspAwaited && x.rsp.interim && x.req.head.Version < msg.HTTP2
+	return flows && x.rspRoom() == 0
+}
 
 // watch sets the exchange's deadline to what it waits for now: the server, if it is the server's turn; nothing, if it is
 // the client's, whose side keeps its own deadline.
@@ -345,7 +352,7 @@ func (x *exchange) watch() {
 		d = t.Tunnel
 	case x.rsp.state == rspAwaited && x.req.state == reqFlowing && x.back.reqRoom() > 0:
 		d = 0
-	case x.rsp.state == rspFlowing && x.rspRoom() == 0:
+	case x.clogged():
 		d = 0
 	}
 	x.arm(d)
@@ -364,8 +371,9 @@ func (x *exchange) onTimeout() {
 	case placeWaiting:
 		x.onConnectTimeout()
 	case placeAttached:
-		if x.rsp.tunnel {
-			x.abort(causeTunnelIdle)
+		if x.rsp.tunnel { // nothing is under way, so both ends are told in order
+			x.detach(true)
+			x.end(causeTunnelIdle)
 			return
 		}
 		x.serverFailed(causeServerTimeout)

@@ -16,6 +16,7 @@ func (t *h1Stream) rspInterim(h *msg.Head) {
 	w := t.w
 	w.headBuf = h1.AppendInterim(w.headBuf[:0], h)
 	t.write(w.headBuf)
+	t.h1.armWrite((*session)(t))
 }
 
 func (t *h1Stream) rspHead(h *msg.Head, end bool) {
@@ -119,7 +120,7 @@ func (t *h1Stream) released() {
 	case f.cut:
 		s.flush()
 		s.close(true)
-	case x.rsp.tunnel && x.cut != nil:
+	case x.rsp.tunnel && x.cut != nil && x.cut != causeTunnelIdle:
 		s.close(true)
 	case f.bothAreDone(s, x):
 		s.part()

@@ -371,10 +371,15 @@ func (f *frontH2) rearm() {
 	s.arm(d)
 }
 
-// idleDue is when a connection without streams has been idle for too long: for a request, or for the client to close it.
+// idleDue is when a connection without streams has been idle for too long: for its first request, for another, or for the
+// client to close it.
 func (f *frontH2) idleDue() mono.Time {
-	if f.away {
-		return deadlineAfter(f.idle, f.s.fe.cfg.Timeouts.ClientFin)
+	t := f.s.fe.cfg.Timeouts
+	switch {
+	case f.away:
+		return deadlineAfter(f.idle, t.ClientFin)
+	case f.s.requests == 0:
+		return deadlineAfter(f.idle, t.HTTPRequest)
 	}
 	return deadlineAfter(f.idle, f.s.w.keepAlive(f.s.fe))
 }
@@ -407,7 +412,7 @@ func (f *frontH2) onTimeout() {
 	switch {
 	case f.idleDue().After(s.w.now): // it was a deadline of the codec's
 		f.rearm()
-	case !f.away:
+	case !f.away && s.requests > 0: // who has never asked for anything gets no more time to
 		f.goAway()
 	default:
 		f.lastWord()

@@ -42,6 +42,30 @@ func TestTimeoutOfARequestHead(t *testing.T) {
 	})
 }
 
+// On HTTP/2 there is nothing yet that a 408 could answer: GOAWAY says that nothing was taken, and the connection ends.
+func TestTimeoutOfAFirstRequest(t *testing.T) {
+	overBoth(t, func(t *testing.T, over transport) {
+		back := listen(t, over)
+		w := start(t, setup{over: over, servers: []*origin{back}, frontend: useShort, tables: "\n[timeouts.short]\nhttp-request = \"1s\"\n"})
+		client := w.dialH2(t)
+		for !client.ended && client.step(time.Now().Add(patience)) {
+		}
+		if !client.ended || client.goaway == nil || client.goaway.ErrCode != 0 || client.goaway.LastStreamID != 0 {
+			t.Errorf("ended %v with %v", client.ended, client.goaway)
+		}
+		// What has asked once may rest for http-keep-alive.
+		client = w.dialH2(t)
+		client.head(1, true, ":method", "GET", ":scheme", "http", ":authority", "a.example", ":path", "/")
+		back.serve()
+		client.whole(1)
+		for until := time.Now().Add(1500 * time.Millisecond); client.step(until); {
+		}
+		if client.ended || client.goaway != nil {
+			t.Errorf("after the response: ended %v, %v", client.ended, client.goaway)
+		}
+	})
+}
+
 func TestTimeoutOfKeepAlive(t *testing.T) {
 	overBoth(t, func(t *testing.T, over transport) {
 		back := listen(t, over)
@@ -293,8 +317,8 @@ func TestTimeoutOfATunnel(t *testing.T) {
 		back := listen(t, over)
 		w := start(t, setup{over: over, servers: []*origin{back}, backend: useShort, tables: short("tunnel")})
 		client, server := tunnel(t, w, back)
-		client.gone()
-		server.gone()
+		client.end()
+		server.end()
 	})
 }
 
@@ -307,11 +331,11 @@ func TestTimeoutOfHalfATunnel(t *testing.T) {
 		client, server := tunnel(t, w, back)
 		client.finish()
 		server.end()
-		client.gone()
+		client.end()
 		client, server = tunnel(t, w, back)
 		server.finish()
 		client.end()
-		server.gone()
+		server.end()
 	})
 }
 
