@@ -238,6 +238,14 @@ func (c *backConn) causeOfEnd(io netio.IO) stats.Cause {
 	return causeOfIO(io)
 }
 
+// causeOfBreak is the answer to a request whose connection has broken for the given cause.
+func causeOfBreak(end stats.Cause) *cause {
+	if end == stats.CauseProtocolError {
+		return causeBadResponse
+	}
+	return causeServerClosed
+}
+
 // causeOfIO is the close cause of a failed call.
 func causeOfIO(io netio.IO) stats.Cause {
 	switch io {

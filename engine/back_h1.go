@@ -66,9 +66,10 @@ func (b *backH1) onReadable(c *backConn) {
 	}
 }
 
-// wants reports whether input would be used now: the head always, the body while the client takes it.
+// wants reports whether input would be used now: the head always, unless the client has yet to read what came before it; the
+// body while the client takes it.
 func (b *backH1) wants() bool {
-	return b.x != nil && (b.x.rsp.state == rspAwaited || b.x.rspRoom() > 0)
+	return b.x != nil && !b.x.clogged() && (b.x.rsp.state == rspAwaited || b.x.rspRoom() > 0)
 }
 
 func (b *backH1) readLimit() int {
@@ -219,7 +220,7 @@ func (b *backH1) fail(c *backConn, end stats.Cause) {
 		c.end(end, false)
 		return
 	}
-	why := causeServerClosed
+	why := causeOfBreak(end)
 	switch {
 	case b.got || x.rsp.state != rspAwaited:
 		if x.rsp.state == rspAwaited && b.reader.InHead() {

@@ -335,7 +335,13 @@ func (f *frontH1) onTimeout(s *session) {
 			return
 		}
 		f.onClientTimeout(s)
-	case h1Wait, h1Tunnel:
+	case h1Wait:
+		if f.x != nil && s.backlog() == 0 { // it has long taken all there was: the server lets it wait
+			s.arm(mono.Never)
+			return
+		}
+		f.onGone(s, causeClientTimeout)
+	case h1Tunnel:
 		f.onGone(s, causeClientTimeout)
 	}
 }

@@ -5,7 +5,13 @@ import (
 	"weir/internal/msg"
 )
 
-func (t *h2Front) rspInterim(h *msg.Head) { t.send(h, false) }
+// rspInterim leaves an interim response out when the client reads nothing: it is not worth to be waited for, and HEADERS have
+// no flow control that would bound what a server makes of them.
+func (t *h2Front) rspInterim(h *msg.Head) {
+	if t.f.s.frameRoom(t.f.s.fe.bufferMax) > 0 {
+		t.send(h, false)
+	}
+}
 
 func (t *h2Front) rspHead(h *msg.Head, end bool) {
 	if t.x.way.forwardsClose() && !h.Flags.Has(msg.FlagKeepAlive) {

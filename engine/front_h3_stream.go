@@ -255,7 +255,11 @@ func (t *h3Front) encoder() *h3.Encoder {
 	return side.enc
 }
 
+// rspInterim leaves an interim response out when the client reads nothing, as in HTTP/2.
 func (t *h3Front) rspInterim(h *msg.Head) {
+	if t.stream.Room() == 0 {
+		return
+	}
 	t.stream.SendHead(t.encoder(), h, false)
 	t.touch()
 }
