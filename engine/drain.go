@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
+	"weir/internal/mono"
 	"weir/internal/stats"
 )
 
@@ -74,6 +76,53 @@ func (w *worker) retireFrontend(fe *frontend) {
 	w.eachSession(func(s *session) {
 		if s.fe == fe {
 			s.goAway(drainSpread)
+		}
+	})
+}
+
+// ending is a frontend or server that is gone from the configuration, and when what it still carries is cut. One that is
+// there in another form ends with what it carries, however long that takes: a tunnel lives through a change.
+type ending struct {
+	at  mono.Time
+	fe  *frontend
+	srv *server
+}
+
+// endLater sees to it that what is gone does not stay for ever.
+func (w *worker) endLater(e ending, hard time.Duration) {
+	if hard > 0 {
+		e.at = w.now.Add(hard)
+		w.endings = append(w.endings, e)
+	}
+}
+
+// endOverdue cuts what has had its time.
+func (w *worker) endOverdue() {
+	for i := 0; i < len(w.endings); {
+		e := w.endings[i]
+		if e.at.After(w.now) {
+			i++
+			continue
+		}
+		w.endings = slices.Delete(w.endings, i, i+1)
+		if e.fe != nil {
+			w.eachSession(func(s *session) {
+				if s.fe == e.fe && s.stage == stageServing { // the other stages have deadlines of their own
+					s.shut()
+				}
+			})
+		}
+		if e.srv != nil {
+			e.srv.cut()
+		}
+	}
+}
+
+// cut closes the server's connections of this worker; exchanges under way learn of it.
+func (srv *server) cut() {
+	srv.w.conns.each(func(c *conn) {
+		if b, ok := c.owner.(*backConn); ok && b.srv == srv && b.stage == backOpen {
+			b.fail(stats.CauseDrain)
 		}
 	})
 }

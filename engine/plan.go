@@ -229,13 +229,28 @@ func (w *worker) apply(p *plan) {
 	w.applyListeners(p, &old)
 	w.applyH3(p)
 	for _, fe := range old.frontends {
-		if !slices.Contains(w.view.frontends, fe) {
-			w.retireFrontend(fe)
+		if slices.Contains(w.view.frontends, fe) {
+			continue
+		}
+		w.retireFrontend(fe)
+		if w.view.frontend(fe.cfg.Name) == nil {
+			w.endLater(ending{fe: fe}, p.cfg.Global.HardStopAfter)
 		}
 	}
 	for _, be := range old.backends {
 		if !slices.Contains(w.view.backends, be) {
 			be.retire()
+			w.endServers(p, be.cfg.Name, be.servers)
+		}
+	}
+}
+
+// endServers has those servers of a backend cut in time that the configuration has no more.
+func (w *worker) endServers(p *plan, backend string, before []*server) {
+	b := p.cfg.Backend(backend)
+	for _, srv := range before {
+		if b == nil || b.Server(srv.cfg.Name) == nil {
+			w.endLater(ending{srv: srv}, p.cfg.Global.HardStopAfter)
 		}
 	}
 }
@@ -291,6 +306,7 @@ func (w *worker) applyBackend(p *plan, b *config.Backend, old *view) *backend {
 			srv.retire()
 		}
 	}
+	w.endServers(p, b.Name, before)
 	return be
 }
 

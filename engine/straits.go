@@ -97,5 +97,6 @@ func (w *worker) tick() {
 	}
 	w.probe()
 	w.tickH3()
+	w.endOverdue()
 	w.bufs.Trim()
 }

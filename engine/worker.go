@@ -63,6 +63,7 @@ type worker struct {
 
 	shared        *shared // what all workers share: the counter table and each other's mailboxes
 	draining      bool
+	endings       []ending // of what is gone from the configuration
 	listenersMade uint32
 	date          dateText
 	h3            h3Side
