@@ -360,7 +360,7 @@ func (x *exchange) leaveQueue() {
 		q.Line(x.w.id).Leave(&x.way.waiter)
 	}
 	x.endWait()
-	if x.way.awaiting {
+	if x.way.awaits() {
 		x.way.server.unawait(x)
 	}
 }

@@ -309,7 +309,7 @@ func (b *backH2) fail(end stats.Cause) {
 	x := c.w.exchanges.get(c.wanted)
 	pinging := !b.pinged.IsZero()
 	c.end(end, true)
-	if pinging && x != nil && x.way.awaiting && x.way.server == c.srv {
+	if pinging && x != nil && x.way.awaits() && x.way.server == c.srv {
 		x.way.dialing = false
 		x.dialStep(stepDialRate)
 	}

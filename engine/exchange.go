@@ -123,7 +123,7 @@ type way struct {
 	places    *limit.Count // the place in a queue's depth that waiting for a rate takes
 	until     mono.Time    // when the exchange has waited long enough in queues
 	step      step
-	awaiting  bool        // stands in server.waiting
+	wait      waitTurn    // in server.line
 	dialing   bool        // a connection of its own is on the way
 	dial      netio.Token // that connection
 	tokens    tokens
@@ -139,7 +139,6 @@ type way struct {
 	sticky    bool      // the server was given by persistence
 	need      pool.Need // which connections may carry it
 	setSticky bool      // the response tells the client its server
-	next      *exchange // in server.waiting
 }
 
 // times are instants of the worker's clock; zero means it did not happen.

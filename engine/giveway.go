@@ -137,12 +137,14 @@ func (srv *server) passOn(c *backConn, x *exchange) bool {
 
 // waiterOf finds one of this worker's waiters by its place in a queue: who begins to wait first need not be the first to join.
 func (srv *server) waiterOf(q *queue, since uint64) *exchange {
-	for x := srv.firstWaiting; x != nil; x = x.way.next {
+	var found *exchange
+	srv.line.all(func(x *exchange) bool {
 		if x.way.queue == q && x.way.waiter.Since() == since {
-			return x
+			found = x
 		}
-	}
-	return nil
+		return found == nil
+	})
+	return found
 }
 
 // canMove reports whether a connection that carries nothing can go to a worker.

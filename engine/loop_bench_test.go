@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"weir/internal/config"
@@ -12,11 +14,15 @@ import (
 )
 
 // playedKernel plays clients and origins from memory, so that a benchmark measures what weir itself costs: a system call is
-// a function that copies a few bytes. Every client asks again as soon as it has its answer, until asked is used up.
+// a function that copies a few bytes. As soon as a client has its answer another one asks, each in its turn.
 type playedKernel struct {
 	clients int
+	asking  int   // how many of them take part
+	at      int   // how many of those ask at a time
+	resting []int // who takes part and does not ask now, as descriptors; who has rested longest asks next
 	clock   mono.Time
-	events  []netio.Event
+	events  []netio.Event // those before next have been reported
+	next    int
 	fds     []playedFD
 	left    int // requests still to be asked
 	flying  int
@@ -42,7 +48,7 @@ const (
 )
 
 func newPlayedKernel(clients int) *playedKernel {
-	return &playedKernel{clients: clients, clock: 1 << 40, begin: make(chan int), done: make(chan struct{}, 1), woken: make(chan struct{}, 1)}
+	return &playedKernel{clients: clients, asking: clients, at: 64, clock: 1 << 40, begin: make(chan int), done: make(chan struct{}, 1), woken: make(chan struct{}, 1)}
 }
 
 func (k *playedKernel) open(kind playedKind) int {
@@ -64,22 +70,25 @@ func (k *playedKernel) Wait(ev []netio.Event, deadline mono.Time) int {
 		k.calls = 0
 		k.done <- struct{}{}
 	}
-	if len(k.events) == 0 && deadline != 0 {
+	if k.next == len(k.events) && deadline != 0 {
 		select {
 		case n := <-k.begin:
-			k.left, k.calls = n, 1
+			k.left, k.calls, k.resting = n, 1, k.resting[:0]
 			for fd := range k.fds {
-				if k.fds[fd].kind == playedClient && k.left > 0 {
-					k.left--
-					k.flying++
-					k.happen(fd, netio.Readable)
+				if k.fds[fd].kind == playedClient && len(k.resting) < k.asking {
+					k.resting = append(k.resting, fd)
 				}
+			}
+			for range min(k.at, k.asking) {
+				k.ask()
 			}
 		case <-k.woken:
 		}
 	}
-	n := copy(ev, k.events)
-	k.events = append(k.events[:0], k.events[n:]...)
+	n := copy(ev, k.events[k.next:])
+	if k.next += n; k.next == len(k.events) {
+		k.events, k.next = k.events[:0], 0
+	}
 	return n
 }
 
@@ -142,11 +151,19 @@ func (k *playedKernel) sent(fd int) {
 		return
 	}
 	k.flying--
-	if k.left > 0 {
-		k.left--
-		k.flying++
-		k.happen(fd, netio.Readable)
+	k.resting = append(k.resting, fd)
+	k.ask()
+}
+
+// ask has the next client ask.
+func (k *playedKernel) ask() {
+	if k.left == 0 {
+		return
 	}
+	k.left--
+	k.flying++
+	k.happen(k.resting[0], netio.Readable)
+	k.resting = k.resting[1:]
 }
 
 func (k *playedKernel) ShutdownSend(int)             {}
@@ -159,38 +176,92 @@ var (
 	playedResponse = []byte("HTTP/1.1 200 OK\r\nServer: origin\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Type: text/plain\r\nContent-Length: 12\r\n\r\nhello world\n")
 )
 
+// playedEngine runs one worker between the clients and the origins of k.
+func playedEngine(b *testing.B, k *playedKernel, frontend string) (play func(n int)) {
+	b.Helper()
+	text := fmt.Sprintf(`
+[global]
+workers = 1
+pin-cpus = false
+[timeouts.web]
+http-keep-alive = "24h"
+[frontend.web]
+bind = [{ address = "127.0.0.1:1" }]
+backend = "api"
+timeouts = "web"
+%s
+[backend.api]
+servers = [{ name = "s1", address = "127.0.0.1:2" }]
+`, frontend)
+	cfg, rep := config.Parse("bench.toml", []byte(text), b.TempDir())
+	if cfg == nil {
+		rep.WriteTo(os.Stderr)
+		b.Fatal("configuration")
+	}
+	e, err := Start(cfg, Options{Files: 1 << 22, Kernel: func(int) (netio.Kernel, error) { return k, nil }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(e.Stop)
+	e.onWorkers(func(w *worker) { w.acceptFrom(w.view.listeners[0]) })
+	return func(n int) { k.begin <- n; <-k.done }
+}
+
 // BenchmarkExchange is a keep-alive h1 exchange through a whole worker, without the kernel's part.
 func BenchmarkExchange(b *testing.B) {
 	for _, c := range []struct{ name, frontend string }{{"bare", `forwarded = "off"`}, {"default", ""}} {
 		b.Run(c.name, func(b *testing.B) {
-			k := newPlayedKernel(64)
-			text := fmt.Sprintf(`
-[global]
-workers = 1
-pin-cpus = false
-[frontend.web]
-bind = [{ address = "127.0.0.1:1" }]
-backend = "api"
-%s
-[backend.api]
-servers = [{ name = "s1", address = "127.0.0.1:2" }]
-`, c.frontend)
-			cfg, rep := config.Parse("bench.toml", []byte(text), b.TempDir())
-			if cfg == nil {
-				rep.WriteTo(os.Stderr)
-				b.Fatal("configuration")
-			}
-			e, err := Start(cfg, Options{Files: 1 << 20, Kernel: func(int) (netio.Kernel, error) { return k, nil }})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer e.Stop()
-			e.onWorkers(func(w *worker) { w.acceptFrom(w.view.listeners[0]) })
-			play := func(n int) { k.begin <- n; <-k.done }
+			play := playedEngine(b, newPlayedKernel(64), c.frontend)
 			play(10000)
 			b.ReportAllocs()
 			b.ResetTimer()
 			play(b.N)
 		})
 	}
+}
+
+// BenchmarkConnectStorm is the first requests of many clients at once, each of which opens a server connection. What one costs
+// must not grow with their number.
+func BenchmarkConnectStorm(b *testing.B) {
+	for _, clients := range []int{100, 10_000} {
+		b.Run(strconv.Itoa(clients), func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				k := newPlayedKernel(clients)
+				k.at = clients
+				play := playedEngine(b, k, "")
+				b.StartTimer()
+				play(clients)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*clients), "ns/client")
+		})
+	}
+}
+
+// BenchmarkExchangeAmongIdle is the same with 64 clients while others are idle, each of which has had a request served. It
+// reports the heap that a connection holds, the played kernel's own 30 bytes or so included.
+func BenchmarkExchangeAmongIdle(b *testing.B) {
+	for _, idle := range []int{0, 100_000, 1_000_000} {
+		b.Run(strconv.Itoa(idle), func(b *testing.B) {
+			k := newPlayedKernel(64 + idle)
+			play := playedEngine(b, k, "")
+			before := liveHeap()
+			play(64 + idle)
+			each := float64(liveHeap()-before) / float64(64+idle)
+			k.asking = 64
+			play(10000)
+			b.ReportAllocs()
+			b.ResetTimer()
+			play(b.N)
+			b.ReportMetric(each, "B/conn")
+		})
+	}
+}
+
+// liveHeap is what lives on the heap after a collection.
+func liveHeap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

@@ -29,7 +29,7 @@ func (x *exchange) seek() {
 		}
 	}
 	if srv.sharesDial(x) {
-		srv.await(x)
+		srv.awaitShared(x)
 		x.place = placeWaiting
 		x.arm(srv.be.timeouts.Connect)
 		return
@@ -111,48 +111,17 @@ func (x *exchange) onConnectTimeout() {
 	x.retryOrAnswer(causeConnectTimeout)
 }
 
-// await lines x up for the next connection to srv that fits.
-func (srv *server) await(x *exchange) {
-	x.way.next, x.way.awaiting = nil, true
-	if srv.lastWaiting == nil {
-		srv.firstWaiting = x
-	} else {
-		srv.lastWaiting.way.next = x
-	}
-	srv.lastWaiting = x
-}
-
-// unawait takes x out of the line.
-func (srv *server) unawait(x *exchange) {
-	var prev *exchange
-	for y := srv.firstWaiting; y != nil; prev, y = y, y.way.next {
-		if y != x {
-			continue
-		}
-		if prev == nil {
-			srv.firstWaiting = y.way.next
-		} else {
-			prev.way.next = y.way.next
-		}
-		if srv.lastWaiting == y {
-			srv.lastWaiting = prev
-		}
-		y.way.next, y.way.awaiting = nil, false
-		return
-	}
-}
-
 // opened is called when a new connection stands. It serves the exchange that it was opened for, if that one still waits.
 func (srv *server) opened(c *backConn, x *exchange) {
 	srv.shard.Established(&c.node)
 	srv.dialEnded(c)
 	defer srv.kick()
-	if x != nil && x.internal && x.way.awaiting && srv.be.cfg.Health.Path == "" {
+	if x != nil && x.internal && x.way.awaits() && srv.be.cfg.Health.Path == "" {
 		srv.unawait(x)
 		srv.probe.connected(c)
 		return
 	}
-	if x != nil && x.way.awaiting && x.way.server == srv {
+	if x != nil && x.way.awaits() && x.way.server == srv {
 		srv.unawait(x)
 		c.carry(x)
 		c.offer()
@@ -191,16 +160,6 @@ func (srv *server) idle(c *backConn) {
 		return
 	}
 	srv.put(c)
-}
-
-// waiterFor returns the first waiting exchange that c may carry.
-func (srv *server) waiterFor(c *backConn) *exchange {
-	for x := srv.firstWaiting; x != nil; x = x.way.next {
-		if x.fits(c) {
-			return x
-		}
-	}
-	return nil
 }
 
 // fits reports whether the exchange, which waits for a connection to c's server, may have c.

@@ -66,7 +66,7 @@ type server struct {
 	dials []*backConn // h2 connections being opened, that more than one exchange may wait for
 	probe probe
 
-	firstWaiting, lastWaiting *exchange // for a connection, in order
+	line waitLine // for a connection
 }
 
 // sharedServer is what the workers share about a server: counters only.

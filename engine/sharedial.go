@@ -25,10 +25,7 @@ func (srv *server) sharesDial(x *exchange) bool {
 	if promised == 0 {
 		return false
 	}
-	for y := srv.firstWaiting; y != nil; y = y.way.next {
-		promised--
-	}
-	return promised >= 0
+	return promised >= srv.line.len()
 }
 
 // dialBegun remembers a connection that others may share.
@@ -47,20 +44,26 @@ func (srv *server) dialEnded(c *backConn) {
 	srv.dials = slices.Delete(srv.dials, i, i+1)
 }
 
-// kick has every exchange that waits without a connection of its own on the way look again.
+// kick has every exchange that waits for another's connection look again.
 func (srv *server) kick() {
-	var idle []*exchange
-	for x := srv.firstWaiting; x != nil; x = x.way.next {
-		if x.place == placeWaiting && !x.way.dialing {
-			idle = append(idle, x)
+	if srv.line.sharing == 0 {
+		return
+	}
+	var sharing []*exchange
+	for x := srv.line.riders.first; x != nil; x = x.way.wait.next {
+		if x.looksOn() {
+			sharing = append(sharing, x)
 		}
 	}
-	for _, x := range idle {
-		if x.way.awaiting && x.place == placeWaiting && !x.way.dialing && !srv.sharesDial(x) {
+	for _, x := range sharing {
+		if x.looksOn() && !srv.sharesDial(x) {
 			x.dialStep(stepDialRate)
 		}
 	}
 }
+
+// looksOn reports whether the exchange waits without a connection of its own on the way.
+func (x *exchange) looksOn() bool { return x.way.awaits() && x.place == placeWaiting && !x.way.dialing }
 
 // wantsPing reports whether an idle connection must answer a PING before it is used: it has been silent for longer than
 // idle-ping.

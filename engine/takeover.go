@@ -99,7 +99,7 @@ func (c *backConn) surrender() *given {
 // deliver runs on the taker.
 func (a *takeoverAnswer) deliver(w *worker) {
 	x := w.exchanges.get(a.ask.x)
-	if x != nil && (!x.way.awaiting || x.place != placeWaiting) {
+	if x != nil && (!x.way.awaits() || x.place != placeWaiting) {
 		x = nil // it was served meanwhile
 	}
 	if a.given != nil {

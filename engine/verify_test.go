@@ -173,11 +173,11 @@ func (b *books) exchange(x *exchange, hold func(...*limit.Count)) error {
 		return fmt.Errorf("place %d and back %v", x.place, x.back)
 	case x.way.queue != nil && x.place != placeQueued:
 		return fmt.Errorf("it stands in a queue at place %d", x.place)
-	case x.way.awaiting != x.way.server.waits(x):
-		return fmt.Errorf("awaiting is %v, and the server's line says otherwise", x.way.awaiting)
-	case x.place == placeWaiting && !x.way.awaiting:
+	case x.way.awaits() != x.way.server.waits(x):
+		return fmt.Errorf("awaiting is %v, and the server's line says otherwise", x.way.awaits())
+	case x.place == placeWaiting && !x.way.awaits():
 		return fmt.Errorf("it waits for a connection and stands in no line")
-	case x.place == placeAttached && x.way.awaiting:
+	case x.place == placeAttached && x.way.awaits():
 		return fmt.Errorf("it has a connection and waits for one")
 	case x.place == placeAnswered:
 		return fmt.Errorf("it was answered and lives on")
@@ -192,12 +192,12 @@ func (srv *server) waits(x *exchange) bool {
 	if srv == nil {
 		return false
 	}
-	for y := srv.firstWaiting; y != nil; y = y.way.next {
-		if y == x {
-			return true
-		}
-	}
-	return false
+	found := false
+	srv.line.all(func(y *exchange) bool {
+		found = y == x
+		return !found
+	})
+	return found
 }
 
 // compare holds the worker's cells to the books.
