@@ -172,6 +172,7 @@ func (c *backConn) open(proto stats.Protocol) {
 	c.arm(mono.Never)
 	c.srv.be.cells.ConnectDuration.Observe(int64(c.w.now.Sub(c.openedAt)))
 	c.srv.connectOK(c.w.now)
+	c.learnName()
 	if proto == stats.H2 || c.srv.be.h2c() {
 		c.h2 = newBackH2(c)
 		c.node.Stays = true

@@ -148,11 +148,13 @@ func (c *backConn) beginHandshake() {
 // sni is the name that the server is asked for; "" sends none.
 func (c *backConn) sni() string {
 	t := &c.srv.be.cfg.TLS
-	switch t.SNI {
-	case config.SNIHost:
-		return c.node.Key().SNI
-	case config.SNIFixed:
+	switch {
+	case t.SNI == config.SNIFixed:
 		return t.SNIName
+	case c.unnamed():
+		return c.srv.guess()
+	case t.SNI == config.SNIHost:
+		return c.node.Key().SNI
 	}
 	return ""
 }
@@ -160,13 +162,16 @@ func (c *backConn) sni() string {
 // peer is the server as TLS sees it: sessions are remembered by its address; where no SNI is sent, its certificate is
 // verified by the address.
 func (c *backConn) peer() *tlsio.Peer {
-	sni, name := c.sni(), ""
-	if sni == "" {
-		name = c.srv.cfg.Host
-	}
 	secure := c.srv.be.secure
 	if c.owner != nil && c.owner.hold.ntlm && c.srv.be.secureH1 != nil {
 		secure = c.srv.be.secureH1
+	}
+	sni, name := c.sni(), ""
+	if c.unnamed() {
+		return secure.Unnamed(c.srv.cfg.Address, sni)
+	}
+	if sni == "" {
+		name = c.srv.cfg.Host
 	}
 	return secure.Peer(c.srv.cfg.Address, sni, name)
 }

@@ -33,6 +33,7 @@ type backend struct {
 	replayMax  int // request body held for a retry
 	maxRetries int
 	turns      int
+	named      string // the SNI that a server was last reached by, where it follows the request's host; "" none yet
 }
 
 // server is one server of a backend on one worker: its shard of the pool, who waits for a connection to it, and what this
@@ -336,7 +337,11 @@ func (srv *server) optionsFor(x *exchange) *netio.ConnectOptions {
 
 // keyOf is the pool key of the connections that may carry x.
 func (be *backend) keyOf(x *exchange) (k pool.Key) {
-	if be.secure != nil && be.cfg.TLS.SNI == config.SNIHost {
+	switch {
+	case !be.asksForHosts():
+	case x.internal:
+		return be.warmKey()
+	default:
 		k.SNI = be.w.intern(hostOf(x.req.head.Bytes(x.req.head.Authority)))
 	}
 	if x.private() {

@@ -165,6 +165,7 @@ func (srv *server) receive(g *given) *backConn {
 		c.tls.Attach(srv.w.tls, g.fd)
 	}
 	srv.shard.Adopt(&c.node)
+	c.learnName()
 	srv.cells.TakenOver++
 	c.h1.begin()
 	c.count(c.idleGauge())
@@ -189,6 +190,7 @@ func (srv *server) tick() {
 	srv.settleQueue() // a backoff ends without anybody being told
 	srv.shard.Tick(srv.w.now, func(c *backConn, why stats.Cause) { c.end(why, false) })
 	srv.streams.Sweep()
+	srv.replaceUnnamed()
 	for srv.state <= stats.StateSlowStart && !srv.w.draining {
 		ok, _ := srv.shard.ReserveWarm(srv.w.now)
 		if !ok {
@@ -205,6 +207,3 @@ func (srv *server) tick() {
 func (srv *server) warm() bool {
 	return srv.dial(nil, srv.be.warmKey(), nil, stats.WhyWarm) == nil
 }
-
-// warmKey is the key under which warm connections are kept. Where the SNI follows the request, nobody can know it before.
-func (be *backend) warmKey() (k pool.Key) { return k }

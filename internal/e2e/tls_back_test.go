@@ -93,6 +93,47 @@ func TestTLSServerName(t *testing.T) {
 	}
 }
 
+// Where the SNI follows the request's host, nobody knows it before the first request. Connections are kept warm and servers
+// are checked nevertheless, and from then on by the name that a server was reached by.
+func TestTLSServerNameBeforeAnyRequest(t *testing.T) {
+	t.Parallel()
+	back := witness(t, with("server")) // the certificate of which does not have its address
+	w := start(t, setup{
+		over: plain, servers: []*origin{back},
+		backend: "reuse = \"always\"\npool-warm-conn = 3\ntls = { enabled = true, ca = \"$FILES/ca.pem\" }",
+	})
+	w.wantMetric(3, "weir_server_connections", "state", "idle")
+	client := w.dial()
+	client.get(t, "www.a.example", "/")
+	w.wantMetric(3, "weir_server_connections_closed_total", "cause", "evicted")
+	w.wantMetric(3, "weir_server_connections", "state", "idle")
+	first := client.get(t, "www.a.example", "/close").get("X-Conn")
+	m := client.get(t, "www.a.example", "/")
+	if m.get("X-SNI") != "www.a.example" || m.get("X-Conn") == first {
+		t.Errorf("the next connection: %s", m)
+	}
+	w.wantMetric(1, "weir_server_connections_opened_total", "why", "demand")
+	w.wantMetric(0, "weir_server_errors_total")
+}
+
+func TestTLSChecksBeforeAnyRequest(t *testing.T) {
+	t.Parallel()
+	for _, health := range []string{"tcp = true", `path = "/"`} {
+		good, bad := witness(t, with("server")), witness(t, with("stranger"))
+		w := start(t, setup{
+			over: plain, servers: []*origin{good, bad},
+			backend: "health = { " + health + ", interval = \"20ms\", fall = 1 }\ntls = { enabled = true, ca = \"$FILES/ca.pem\" }",
+		})
+		w.wantMetric(1, "weir_server_state", "server", "s2", "state", "down") // its certificate is nobody's whom we believe
+		client := w.dial()
+		for range 4 {
+			client.get(t, "www.a.example", "/")
+		}
+		w.wantMetric(1, "weir_server_state", "server", "s1", "state", "ready")
+		w.wantMetric(0, "weir_server_errors_total", "server", "s1")
+	}
+}
+
 func TestTLSCertificateForServers(t *testing.T) {
 	t.Parallel()
 	back := witness(t, func(c *tls.Config) { c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, roots })

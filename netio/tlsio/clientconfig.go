@@ -58,7 +58,10 @@ type Peer struct {
 	cfg *tls.Config
 }
 
-type peerName struct{ server, sni, name string }
+type peerName struct {
+	server, sni, name string
+	unnamed           bool // any name will do
+}
 
 // NewClientConfig loads CAs and certificate. err is everything that is wrong, joined, each with the name of its file.
 // With the system's roots it reads them now, since crypto/x509 would read them in the first handshake.
@@ -117,7 +120,16 @@ func (c *ClientConfig) Peer(server, sni, name string) *Peer {
 	if name == "" && c.opts.Verify == VerifyFull {
 		panic("tlsio: a server is to be verified by its name, and none is given")
 	}
-	k := peerName{server, sni, name}
+	return c.peer(peerName{server: server, sni: sni, name: name})
+}
+
+// Unnamed is Peer where nobody knows yet by which name the server will be asked for: of its certificate the chain is
+// verified, as with VerifyCA. No session is shared with a Peer of a name.
+func (c *ClientConfig) Unnamed(server, sni string) *Peer {
+	return c.peer(peerName{server: server, sni: sni, unnamed: true})
+}
+
+func (c *ClientConfig) peer(k peerName) *Peer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p, ok := c.peers[k]
@@ -134,13 +146,13 @@ func (c *ClientConfig) Peer(server, sni, name string) *Peer {
 func (c *ClientConfig) configFor(k peerName) *tls.Config {
 	cfg := c.base.Clone()
 	cfg.ServerName = k.sni
-	if c.opts.Verify != VerifyFull || k.sni != k.name {
+	if c.opts.Verify != VerifyFull || k.unnamed || k.sni != k.name {
 		// crypto/tls verifies by the name that it sends, and by both chain and name. What differs is verified here.
 		cfg.InsecureSkipVerify = true
 		if c.opts.Verify != VerifyNone {
 			v := &verification{config: c}
 			if c.opts.Verify == VerifyFull {
-				v.name = k.name
+				v.name = k.name // none if unnamed
 			}
 			cfg.VerifyConnection = v.verify
 		}
@@ -155,7 +167,11 @@ func (c *ClientConfig) configFor(k peerName) *tls.Config {
 // two keys are made of the same bytes.
 func (c *ClientConfig) sessionKey(k peerName) sessionKey {
 	h := sha256.New()
-	for _, part := range []string{k.server, k.sni, k.name, string(c.id[:])} {
+	named := "named"
+	if k.unnamed {
+		named = ""
+	}
+	for _, part := range []string{k.server, k.sni, k.name, named, string(c.id[:])} {
 		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(part))))
 		h.Write([]byte(part))
 	}

@@ -91,6 +91,21 @@ func TestVerify(t *testing.T) {
 				t.Errorf("%s: version %x", c.why, client.State().Version)
 			}
 		}
+		for _, c := range []struct {
+			why    string
+			server *ServerConfig
+			sni    string
+			ok     bool
+		}{
+			{"any name", named, "", true}, {"any name, asked by another", named, "other.example", true},
+			{"any name, another CA", strange, "", false}, {"any name, expired", expired, "", false},
+		} {
+			cfg := clientConfig(t, &ClientOptions{Verify: VerifyFull, CAPEM: ca.pem()})
+			_, srv, err := dial(t, cfg.Unnamed("s", c.sni), c.server)
+			if (err == nil) != c.ok || c.ok && srv.State().ServerName != c.sni {
+				t.Errorf("%s: %v", c.why, err)
+			}
+		}
 	})
 }
 
@@ -125,6 +140,8 @@ func TestSessionsWithServers(t *testing.T) {
 			{"another SNI", plain.Peer("s1", "a.example", ""), plain.Peer("s1", "b.example", ""), false},
 			{"no SNI", plain.Peer("s1", "a.example", ""), plain.Peer("s1", "", "a.example"), false},
 			{"another name", plain.Peer("s1", "", "a.example"), plain.Peer("s1", "", "b.example"), false},
+			{"unnamed", plain.Unnamed("s1", "a.example"), plain.Peer("s1", "a.example", ""), false},
+			{"unnamed again", plain.Unnamed("s1", ""), plain.Unnamed("s1", ""), true},
 			{"never verified", unverified.Peer("s1", "a.example", ""), plain.Peer("s1", "a.example", ""), false},
 			{"verified less", byCA.Peer("s1", "a.example", ""), plain.Peer("s1", "a.example", ""), false},
 			{"other CAs", plain.Peer("s1", "a.example", ""), onlyCA.Peer("s1", "a.example", ""), false},
