@@ -299,7 +299,7 @@ func (b *backH2) fail(end stats.Cause) {
 		x, got := t.x, t.got
 		t.forget()
 		x.back = goneBack{}
-		why := causeServerClosed
+		why := causeOfBreak(end)
 		if !got && reused {
 			why = causeStale
 			end = stats.CauseStaleOnUse
