@@ -17,12 +17,17 @@ func (in Inherited) take(k netio.Kernel, o *netio.ListenOptions, i int) (int, er
 		return k.Listen(o)
 	}
 	in[o.Addr] = fds[1:]
+	return fds[0], adopt(k, fds[0], o)
+}
+
+// adopt gives a socket that listens already the options that it would have been opened with.
+func adopt(k netio.Kernel, fd int, o *netio.ListenOptions) error {
 	if a, ok := k.(interface {
 		Adopt(fd int, o *netio.ListenOptions) error
 	}); ok {
-		return fds[0], a.Adopt(fds[0], o)
+		return a.Adopt(fd, o)
 	}
-	return fds[0], nil
+	return nil
 }
 
 // surplus returns the sockets of an address that no worker of this process has taken. They must be served all the same:

@@ -58,6 +58,7 @@ type sockets struct {
 	fds     []int
 	more    []int // beyond one for each worker: the process before this one had more workers
 	opened  bool  // by the plan at hand: closed again if it is refused
+	changed bool  // by the plan at hand: the options are not those that the sockets have
 }
 
 // of are the sockets that a worker serves.
@@ -192,7 +193,7 @@ func (e *Engine) openSockets(p *plan, f *config.Frontend, b *config.Bind) (*sock
 	o := netio.ListenOptions{Addr: b.Address, KeepAlive: keepAliveOf(f.Timeouts)}
 	if e.plan != nil {
 		if s := e.plan.sockets[b.Address]; s != nil {
-			p.sockets[b.Address] = &sockets{options: s.options, fds: s.fds, more: s.more}
+			p.sockets[b.Address] = &sockets{options: o, changed: o != s.options, fds: s.fds, more: s.more}
 			return p.sockets[b.Address], nil
 		}
 	}
@@ -351,6 +352,8 @@ func (w *worker) applyListeners(p *plan, old *view) {
 			if l == nil {
 				l = &listener{fd: fd, token: w.listenerToken()}
 				w.k.Watch(fd, l.token)
+			} else if b.sockets.changed {
+				_ = adopt(w.k, fd, &b.sockets.options) // of numbers that were looked at: were it refused, the old ones would go on
 			}
 			l.bind, l.fe = b.bind, w.view.frontend(b.frontend.Name)
 			w.view.listeners = append(w.view.listeners, l)

@@ -339,6 +339,33 @@ func TestTimeoutOfHalfATunnel(t *testing.T) {
 	})
 }
 
+// A listener that stays takes a changed keep-alive over for the connections to come.
+func TestReloadChangesTCPKeepAlive(t *testing.T) {
+	t.Parallel()
+	profile := func(v string) string { return "\n[timeouts.short]\ntcp-keepalive = \"" + v + "\"\n" }
+	w := start(t, setup{servers: []*origin{newRecorder(t).origin}, frontend: useShort, global: "workers = 2", tables: profile("7s/2s/3")})
+	wantLeft := func(least, most time.Duration) {
+		t.Helper()
+		for range 8 { // enough to reach both workers
+			client := w.dial()
+			defer client.close()
+			eventually(t, "the kernel's timer runs as configured", func() bool {
+				left, ok := keepAliveLeft(t, client.conn.RemoteAddr(), client.conn.LocalAddr())
+				return ok == (most > 0) && left >= least && left <= most
+			})
+		}
+	}
+	wantLeft(1, 7*time.Second)
+	for _, c := range []struct {
+		value       string
+		least, most time.Duration
+	}{{"500s/2s/3", 400 * time.Second, 500 * time.Second}, {"0", 0, 0}, {"7s/2s/3", 1, 7 * time.Second}} {
+		w.rewrite(func(s *setup) { s.tables = profile(c.value) })
+		w.reload()
+		wantLeft(c.least, c.most)
+	}
+}
+
 // The kernel probes connections on both sides as configured.
 func TestTCPKeepAlive(t *testing.T) {
 	overBoth(t, func(t *testing.T, over transport) {
