@@ -151,8 +151,8 @@ func (c *counted) Write(p []byte) (int, error) {
 const stallTime = 250 * time.Millisecond
 
 // pauses waits until a sender has made no progress for a while.
-func (c *counted) pauses() {
-	for last, since := int64(-1), time.Now(); time.Since(since) < stallTime; time.Sleep(5 * time.Millisecond) {
+func (c *counted) pauses(while time.Duration) {
+	for last, since := int64(-1), time.Now(); time.Since(since) < while; time.Sleep(5 * time.Millisecond) {
 		if n := c.n.Load(); n != last {
 			last, since = n, time.Now()
 		}
@@ -162,7 +162,7 @@ func (c *counted) pauses() {
 // stalls waits until a sender is blocked, which it must be before it has sent everything.
 func (c *counted) stalls(t *testing.T, size int64) {
 	t.Helper()
-	c.pauses()
+	c.pauses(stallTime)
 	if c.n.Load() == size {
 		t.Errorf("all %d bytes were taken, though nobody reads", size)
 	}

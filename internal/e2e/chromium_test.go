@@ -52,10 +52,12 @@ func (w *weir) chromium(t *testing.T, url string, flags ...string) string {
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
 	// The browser is a family of processes: they end together.
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	c.WaitDelay = patience
-	err = c.Run()
+	if err = startTied(c); err == nil {
+		err = c.Wait()
+	}
 	if c.Process != nil {
 		_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
 	}

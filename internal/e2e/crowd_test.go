@@ -98,9 +98,10 @@ func oddCrowd(t *testing.T, over transport, backend string, meanwhile func(w *we
 		meanwhile(w, n)
 	}
 	all.Wait()
-	if w.metric("weir_requests_total", "code", "2xx") == 0 {
-		t.Error("no request was served")
-	}
+	eventually(t, "who comes afterwards is served", func() bool {
+		r, err := w.once("GET", "/")
+		return err == nil && r.status == 200
+	})
 }
 
 // oddServer answers requests in many ways, some of them wrong.

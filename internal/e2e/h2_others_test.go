@@ -246,8 +246,7 @@ func serverProgram(t *testing.T, addr, name string, args ...string) *origin {
 	var out transcript
 	c := exec.Command(path, args...)
 	c.Stdout, c.Stderr = &out, &out
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := c.Start(); err != nil {
+	if err := startTied(c); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -109,12 +109,12 @@ func TestH2PrefaceThatIsNone(t *testing.T) {
 	t.Parallel()
 	back := listen(t, plain)
 	w := start(t, setup{over: plain, servers: []*origin{back}})
-	for _, first := range []string{"INVALID CONNECTION PREFACE\r\n\r\n", "GET / ICE/1.1\r\n\r\n"} {
+	for _, first := range []string{"INVALID CONNECTION PREFACE\r\n\r\n"} {
 		client := w.dial()
 		client.send(first)
 		client.end()
 	}
-	for _, first := range []string{"GET / HTTP/9.9\r\n\r\n", "GET / HTTP/2.0\r\n\r\n", "GET /  HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\rx"} {
+	for _, first := range []string{"GET / ICE/1.1\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET / HTTP/2.0\r\n\r\n", "GET /  HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\rx"} {
 		client := w.dial()
 		client.send(first)
 		if s := client.response().status(); s != 400 && s != 505 {

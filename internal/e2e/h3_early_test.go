@@ -100,7 +100,7 @@ func (w *weir) earlyRequest(t *testing.T, tc *tls.Config, method, path string, e
 		tr.Conn = deaf
 	}
 	defer tr.Close()
-	q, err := tr.DialEarly(t.Context(), net.UDPAddrFromAddrPort(netip.MustParseAddrPort(w.front())), tc, &quic.Config{})
+	q, err := tr.DialEarly(t.Context(), net.UDPAddrFromAddrPort(netip.MustParseAddrPort(w.front())), tc, unhurried())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -210,7 +210,7 @@ func TestH3Retry(t *testing.T) {
 	var stuck sync.WaitGroup
 	for range 200 {
 		stuck.Go(func() {
-			if _, err := from.Dial(ctx, deaf.addr(), tc, &quic.Config{}); err == nil {
+			if _, err := from.Dial(ctx, deaf.addr(), tc, unhurried()); err == nil {
 				t.Error("a client that hears nothing is connected")
 			}
 		})
@@ -225,7 +225,7 @@ func TestH3Retry(t *testing.T) {
 		sees := &seesRetry{PacketConn: u}
 		tr := &quic.Transport{Conn: sees}
 		defer tr.Close()
-		q, err := tr.Dial(t.Context(), to, tc, &quic.Config{})
+		q, err := tr.Dial(t.Context(), to, tc, unhurried())
 		if err != nil {
 			t.Fatal(err)
 		}

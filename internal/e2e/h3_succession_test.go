@@ -185,7 +185,7 @@ func TestFailedUpgradeKeepsQUIC(t *testing.T) {
 	defer taken.Close()
 	text := s.w.setup.text(s.w.host)
 	s.w.write(strings.Replace(text, s.w.host+":9911", taken.Addr().String(), 1))
-	if status, out, errs := s.w.run("upgrade"); status != 1 || !strings.Contains(errs, "the new process ended before it was ready") {
+	if status, out, errs := s.w.run("upgrade"); status != 1 || !strings.Contains(errs, "the new process cannot serve: admin listener: ") {
 		t.Errorf("status %d: %s%s", status, out, errs)
 	}
 	goOn("after the failure", before)

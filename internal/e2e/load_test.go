@@ -15,12 +15,13 @@ type caller struct {
 	over transport
 	conn net.Conn
 	in   *bufio.Reader
+	kept int // requests served on conn
 }
 
 func (c *caller) close() {
 	if c.conn != nil {
 		_ = c.conn.Close()
-		c.conn = nil
+		c.conn, c.kept = nil, 0
 	}
 }
 
@@ -50,7 +51,7 @@ func (c *caller) ask(method, path string) (status int, proxyStatus string, err e
 		return 0, "", err
 	}
 	_, err = io.Copy(io.Discard, r.Body)
-	if r.Close {
+	if c.kept++; r.Close {
 		c.close()
 	}
 	return r.StatusCode, r.Header.Get("Proxy-Status"), err

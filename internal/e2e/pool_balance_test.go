@@ -287,6 +287,10 @@ func TestHealthChecks(t *testing.T) {
 	if s := state(); s != "ready" {
 		t.Errorf("at first s1 is %s", s)
 	}
+	eventually(t, "s1 is checked", func() bool { return backs[0].requests() >= 3 })
+	if n, m := w.metric("weir_server_requests_total"), w.metric("weir_server_requests_per_connection_count"); n != 0 || m != 0 {
+		t.Errorf("%v requests on %v connections: checks are counted as a client's", n, m)
+	}
 	sick.Store(true)
 	eventually(t, "s1 is down", func() bool { return state() == "down" })
 	if s := share(); s != 0 {
@@ -327,5 +331,19 @@ func TestPassiveHealth(t *testing.T) {
 	}
 	if n := backs[1].requests(); n != 400 {
 		t.Errorf("s2 got %d requests", n)
+	}
+}
+
+// A server whose name nobody knows is down, and the others serve.
+func TestServerWithoutAnAddress(t *testing.T) {
+	t.Parallel()
+	nowhere := &origin{t: t, addr: "nowhere.invalid:9000"} // RFC 6761 section 6.4
+	back := newTally(t, plain, nil)
+	w := start(t, setup{servers: []*origin{nowhere, back.origin}})
+	w.wantMetric(1, "weir_server_state", "server", "s1", "state", "down")
+	w.wantMetric(1, "weir_server_state", "server", "s2", "state", "ready")
+	u := w.client("")
+	for range 4 {
+		w.ask(u, "GET", "/")
 	}
 }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -74,17 +75,13 @@ func TestPoolPurgeDelay(t *testing.T) {
 		hold := newHolding(t)
 		back := newTally(t, over, hold.serve)
 		w := start(t, poolSetup(over, back, `pool-purge-delay = "300ms"`))
+		began := time.Now()
 		w.burst(32, back, hold)
 		w.wantMetric(0, "weir_server_connections", "state", "used")
-		counts := []float64{w.idle()}
-		eventually(t, "all idle connections are purged", func() bool {
-			if n := w.idle(); n != counts[len(counts)-1] {
-				counts = append(counts, n)
-			}
-			return counts[len(counts)-1] == 0
-		})
-		if len(counts) < 4 {
-			t.Errorf("idle connections went %v: not by halves", counts)
+		eventually(t, "all idle connections are purged", func() bool { return w.idle() == 0 })
+		// One of two shards has 16 at least, which are gone at the end of the fifth period.
+		if d := time.Since(began); d < 4*300*time.Millisecond {
+			t.Errorf("all are gone after %v: not by halves", d)
 		}
 		if n := w.closed("idle-purge"); n != 32 {
 			t.Errorf("%v closed as idle-purge", n)
@@ -188,11 +185,14 @@ func TestPoolMaxAge(t *testing.T) {
 				w := start(t, setup{over: over, servers: []*origin{back.origin}, backend: "reuse = \"" + reuse + "\"\npool-max-age = \"400ms\"\npool-purge-delay = \"1h\""})
 				u := w.client("")
 				began := time.Now()
-				for time.Since(began) < 1500*time.Millisecond {
+				for deadline := began.Add(patience); back.everOpen() < 4; {
 					w.ask(u, "POST", "/") // in use all the time: age alone ends it
+					if time.Now().After(deadline) {
+						t.Fatalf("%d connections in %v", back.everOpen(), patience)
+					}
 				}
-				if n := back.everOpen(); n < 4 || n > 6 {
-					t.Errorf("%d connections in 1.5 s, want one each 0.4 s", n)
+				if d := time.Since(began); d < 3*360*time.Millisecond {
+					t.Errorf("the fourth connection after %v, want one each 0.4 s ± 10 %%", d)
 				}
 				// The last one goes while it is idle.
 				w.wantMetric(float64(back.everOpen()), "weir_server_connections_closed_total", "cause", "max-age")
@@ -245,21 +245,20 @@ func TestBackoffAfterErrors(t *testing.T) {
 	w := start(t, s)
 	var heard outcomes
 	began := time.Now()
-	for time.Since(began) < 1500*time.Millisecond {
+	eventually(t, "connects fail, and then there is no server until the next fails", func() bool {
 		heard.heard(w.once("GET", "/"))
+		return time.Since(began) > 1500*time.Millisecond && heard.n["503 connect-failed"] >= 4 && heard.n["503 no-server"] > 0
+	})
+	// 100, 200, 400 and 800 ms, and so on, and half of each at least whatever the jitter.
+	if n, took := w.opened(""), time.Since(began); n > 7+math.Log2(1+took.Seconds()/0.05) {
+		t.Errorf("%v connects in %v of %v", n, took, heard.n)
 	}
-	// 100, 200, 400 and 800 ms, and half of each at least whatever the jitter.
-	if n := w.opened(""); n < 4 || n > 12 {
-		t.Errorf("%v connects in 1.5 s of %v", n, heard.n)
-	}
-	if heard.n["503 connect-failed"] == 0 || heard.n["503 no-server"] == 0 {
-		t.Errorf("%v: want connect-failed at first, then no-server", heard.n)
-	}
-	var rows []struct{ State string }
-	w.show(&rows, "servers", "conn")
-	if len(rows) != 1 || rows[0].State != "backoff" {
-		t.Errorf("shown as %v, want backoff", rows)
-	}
+	eventually(t, "the server is shown as backing off", func() bool {
+		heard.heard(w.once("GET", "/"))
+		var rows []struct{ State string }
+		w.show(&rows, "servers", "conn")
+		return len(rows) == 1 && rows[0].State == "backoff"
+	})
 	startTally(&tally{origin: listenAt(t, back.addr)})
 	eventually(t, "the server is used again", func() bool {
 		r, err := w.once("GET", "/")
@@ -333,9 +332,10 @@ func workerOf(w *weir, u *user) int {
 	return -1
 }
 
-// Two workers with few clients open hardly more server connections than one. How many that is depends a little on who comes
-// first, so that each number of workers has several runs, in turn.
-func TestTwoWorkersOpenHardlyMoreThanOne(t *testing.T) {
+// Two workers with few clients share their server connections. How many they open depends on which of them the kernel keeps
+// from running while the other asks it for one; that it is hardly more than one worker opens is seen where time is exact
+// (TestTwoWorkersOpenHardlyMoreThanOne of package engine).
+func TestTwoWorkersShare(t *testing.T) {
 	overBoth(t, func(t *testing.T, over transport) {
 		const rounds, clients = 4, 20
 		opened := map[int]float64{}
@@ -345,7 +345,7 @@ func TestTwoWorkersOpenHardlyMoreThanOne(t *testing.T) {
 			}
 		}
 		t.Logf("one worker opened %v, two opened %v", opened[1], opened[2])
-		if opened[2] > 1.2*max(opened[1], rounds*clients) {
+		if opened[2] > 2*max(opened[1], rounds*clients) {
 			t.Errorf("two workers opened %v connections, one opened %v", opened[2], opened[1])
 		}
 	})

@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen. It is long because it is only ever used up by a failure.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // setup is a configuration: lines of TOML for its tables. What is left out has weir's defaults. In all of them $HOST is the
 // address of the process, $FILES the directory of the certificates, $DIR one of the test's own.

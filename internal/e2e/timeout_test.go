@@ -16,6 +16,12 @@ import (
 // short is a timeout profile in which one key is short.
 func short(key string) string { return fmt.Sprintf("\n[timeouts.short]\n%s = \"150ms\"\n", key) }
 
+// roomy is one for what must not expire: however busy the machine is, the other side of the dialogue is not late by so much.
+func roomy(key string) string { return fmt.Sprintf("\n[timeouts.short]\n%s = \"2s\"\n", key) }
+
+// beyondRoomy is how long one rests who is not bound by that timeout.
+const beyondRoomy = 2500 * time.Millisecond
+
 const useShort = `timeouts = "short"`
 
 const timeout408 = "HTTP/1.1 408 Request Timeout"
@@ -23,7 +29,7 @@ const timeout408 = "HTTP/1.1 408 Request Timeout"
 func TestTimeoutOfARequestHead(t *testing.T) {
 	overBoth(t, func(t *testing.T, over transport) {
 		back := listen(t, over)
-		w := start(t, setup{over: over, servers: []*origin{back}, frontend: useShort, tables: short("http-request")})
+		w := start(t, setup{over: over, servers: []*origin{back}, frontend: useShort, tables: roomy("http-request")}) // a handshake must fit into it
 		for _, part := range []string{"", "G", "GET / HTTP/1.1\r\nHost: a.example\r\n"} {
 			client := w.dial()
 			client.send(part)
@@ -132,13 +138,13 @@ func TestTimeoutsAreOfInactivity(t *testing.T) {
 	overBoth(t, func(t *testing.T, over transport) {
 		back := listen(t, over)
 		w := start(t, setup{over: over, servers: []*origin{back}, frontend: useShort, backend: useShort,
-			tables: "\n[timeouts.short]\nclient = \"900ms\"\nserver = \"900ms\"\n"})
+			tables: roomy("client") + "server = \"2s\"\n"})
 		client := w.dial()
 		client.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 12\r\n\r\n")
 		client.asked = []string{"POST"}
 		server := back.accept()
 		server.requestHead()
-		pause := func() { server.more(time.Now().Add(100 * time.Millisecond)) } // nothing comes: it only takes time
+		pause := func() { server.more(time.Now().Add(200 * time.Millisecond)) } // nothing comes: it only takes time
 		for range 12 {
 			pause()
 			client.send("x")
@@ -159,7 +165,7 @@ func TestTimeoutsAreOfTheOneWhoseTurnItIs(t *testing.T) {
 	overBoth(t, func(t *testing.T, over transport) {
 		const size = 16 * megabyte
 		back := listen(t, over)
-		w := start(t, setup{over: over, servers: []*origin{back}, frontend: useShort, tables: short("client")})
+		w := start(t, setup{over: over, servers: []*origin{back}, frontend: useShort, tables: roomy("client")})
 		client := w.dial()
 		client.send(fmt.Sprintf("PUT / HTTP/1.1\r\nHost: a.example\r\nContent-Length: %d\r\n\r\n", size))
 		client.asked = []string{"PUT"}
@@ -169,7 +175,7 @@ func TestTimeoutsAreOfTheOneWhoseTurnItIs(t *testing.T) {
 			_, err := io.Copy(client.conn, sent)
 			return err
 		}, func() error {
-			sent.pauses()
+			sent.pauses(beyondRoomy)
 			r, err := http.ReadRequest(bufio.NewReader(server.conn))
 			if err != nil {
 				return err
@@ -179,7 +185,7 @@ func TestTimeoutsAreOfTheOneWhoseTurnItIs(t *testing.T) {
 		server.answer(ok, hello...)
 		client.response().want(t, ok, "", "hello")
 
-		w = start(t, setup{over: over, servers: []*origin{back}, backend: useShort, tables: short("server")})
+		w = start(t, setup{over: over, servers: []*origin{back}, backend: useShort, tables: roomy("server")})
 		client = w.dial()
 		client.ask("GET / HTTP/1.1", host)
 		server = back.accept()
@@ -190,7 +196,7 @@ func TestTimeoutsAreOfTheOneWhoseTurnItIs(t *testing.T) {
 			_, err := io.Copy(server.conn, sent)
 			return err
 		}, func() error {
-			sent.pauses()
+			sent.pauses(beyondRoomy)
 			r, err := http.ReadResponse(bufio.NewReader(client.conn), nil)
 			if err != nil {
 				return err
