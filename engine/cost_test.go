@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"net"
-	"net/netip"
 	"reflect"
 	"runtime"
 	"testing"
@@ -46,7 +45,7 @@ func startCostRig(t testing.TB, dir, bind, frontend, backend string) *costRig {
 	}
 	t.Cleanup(func() { origin.Close() })
 	go serveCost(origin)
-	at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), freeTCPPort(t))
+	at := newH3Host()
 	r := &costRig{sockaddr: &unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())}}
 	text := fmt.Sprintf(`
 [global]
@@ -76,15 +75,6 @@ servers = [{ name = "s1", address = "%v" }]
 	}
 	t.Cleanup(r.e.Stop)
 	return r
-}
-
-func freeTCPPort(t testing.TB) uint16 {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort().Port()
 }
 
 // serveCost answers every request, one read for each: the engine sends a head in one piece.

@@ -57,20 +57,20 @@ func newSecureRig(t testing.TB, table string) (*costRig, tls.Certificate) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hasty := freeTCPPort(t)
+	hasty := newH3Host()
 	r := startCostRig(t, dir, `, tls = "site"`, "", fmt.Sprintf(`
 reuse = "always"
 [tls.site]
 certificates = [{ cert = "site.pem", key = "site.key" }]
 %s
 [frontend.hasty]
-bind = [{ address = "127.0.0.1:%d", tls = "site" }]
+bind = [{ address = "%v", tls = "site" }]
 backend = "api"
 timeouts = "short"
 [timeouts.short]
 http-request = "300ms"
 `, table, hasty))
-	r.hasty = &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: int(hasty)}
+	r.hasty = &unix.SockaddrInet4{Addr: hasty.Addr().As4(), Port: int(hasty.Port())}
 	return r, pair
 }
 

@@ -3,10 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -169,14 +170,16 @@ func (n *notingPlane) ReclaimQUIC() {}
 // TakeOver implements plane.
 func (n *notingPlane) TakeOver() error { return nil }
 
-// freeAddr is a loopback address with a port that was free a moment ago.
+// hosts counts the loopback addresses given out. Where it starts is drawn, so that two test processes do not meet.
+var hosts atomic.Uint32
+
+func init() { hosts.Store(rand.Uint32()) }
+
+// freeAddr is an address that nobody else uses: a loopback host of its own, and a port below those that outgoing connections
+// get. One that was found free a moment ago may be taken again.
 func freeAddr() string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
+	n := hosts.Add(1)
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, byte(193 + n/254/256%60), byte(n / 254), byte(1 + n%254)}), 8080).String()
 }
 
 // asSuccessor is what the test binary does when a test's process starts it as the new binary.
