@@ -233,7 +233,7 @@ func (s *session) onAdmissionTimeout() {
 func (s *session) refuseAdmission(c *cause, axis limit.Axis) {
 	s.gates.leave(s.w)
 	if s.bind.TLS != nil {
-		s.refuseTLS(c)
+		s.refuseTLS(c, axis)
 		return
 	}
 	s.stage = stageServing

@@ -58,6 +58,7 @@ type Engine struct {
 	tickets *tlsio.TicketStore
 	pacing  sync.Once // of the heap
 	h3Ready bool      // the process has been prepared for HTTP/3
+	door    *h3Door
 
 	mu                sync.Mutex // everything below; never taken by a worker
 	cfg               *config.Config
@@ -99,6 +100,7 @@ func Start(cfg *config.Config, o Options) (*Engine, error) {
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
+	e.door = newH3Door(e)
 	e.generation = max(o.Generation, 1) - 1 // the first plan counts too
 	if o.AccessLog != nil {
 		e.access = newAccessLog(o.AccessLog)

@@ -51,6 +51,9 @@ func (w *worker) openH3(c *h3.Conn) {
 	s.secure = &secureFacts{version: tlsVersionWord(config.VersionTLS13), resumed: c.Resumed}
 	f := &frontH3{s: s, conn: c, idle: w.now}
 	s.h3, c.User = f, f
+	if g, ok := c.Guest().(*h3Guest); ok {
+		s.gates.met, s.gates.axis = g.met, g.axis
+	}
 	w.adoptH3(&s.conn, s)
 	cells := s.fe.cells
 	cells.Conns[stats.H3]++

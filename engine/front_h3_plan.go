@@ -47,8 +47,8 @@ const h3IdleMargin = 10 * time.Second
 const h3IdleUnlimited = time.Hour
 
 // h3Config is how clients of a frontend are spoken to.
-func (e *Engine) h3Config(p *plan, pf *planFrontend, f *config.Frontend, sc *tlsio.ServerConfig) *h3.Config {
-	c := h3.DefaultConfig(sc.QUIC([]string{"h3"}))
+func (e *Engine) h3Config(p *plan, pf *planFrontend, f *config.Frontend, b *config.Bind) *h3.Config {
+	c := h3.DefaultConfig(pf.tls[b.Address].QUIC([]string{"h3"}))
 	c.MaxStreams = f.H2MaxConcurrentStreams
 	c.MaxFieldSection = max(f.MaxHeadSize, c.MaxFieldSection/64)
 	c.BufferBytes = bufferMaxOf(pf.limits)
@@ -57,45 +57,25 @@ func (e *Engine) h3Config(p *plan, pf *planFrontend, f *config.Frontend, sc *tls
 	if t := f.Timeouts; t.HTTPKeepAlive > 0 && t.Client > 0 {
 		c.IdleTimeout = max(t.HTTPKeepAlive, t.Client) + h3IdleMargin
 	}
-	global, own := p.global, pf.limits
-	c.Admit = func(int, netip.AddrPort) (func(), bool) { return e.admitH3(global, own) }
+	// Who waits for his admission is silent for QUIC.
+	places := [2]*limit.Attachment{p.global, pf.limits}
+	waits := time.Duration(0)
+	for _, a := range places {
+		if d := queueTimeout(f.Timeouts, a); d > 0 {
+			waits = max(waits, d)
+		} else {
+			waits = h3IdleUnlimited
+		}
+	}
+	c.HandshakeTimeout += waits
+	terms := &h3Terms{bind: b, frontend: f, places: places, queues: [2]axisQueues{p.queues, pf.queues}}
+	c.Admit = func(worker int, client netip.AddrPort) h3.Guest { return e.door.admit(terms, worker, client) }
 	return &c
-}
-
-// admitH3 is a QUIC connection's admission: the same axes as for TCP, in the same order. It is asked before anything is
-// kept of the connection, so there is nothing that could wait; a client that is not let in is told so at once.
-func (e *Engine) admitH3(places ...*limit.Attachment) (release func(), ok bool) {
-	now := e.monoNow()
-	for _, a := range places {
-		for _, axis := range [...]limit.Axis{limit.RateLimitSessions, limit.MaxConnRate, limit.MaxSSLRate} {
-			if ok, _ := a.Rate(axis).Take(now); !ok {
-				return nil, false
-			}
-		}
-	}
-	var held [4]*limit.Count
-	n := 0
-	release = func() {
-		for _, c := range held[:n] {
-			c.Release()
-		}
-	}
-	for _, a := range places {
-		for _, c := range [...]*limit.Count{a.Conn, a.SSLConn} {
-			if !c.TryAcquire() {
-				release()
-				return nil, false
-			}
-			held[n] = c
-			n++
-		}
-	}
-	return release, true
 }
 
 // prepareH3 opens the UDP side of a listening address, or keeps the one in use.
 func (e *Engine) prepareH3(p *plan, pf *planFrontend, f *config.Frontend, b *config.Bind) error {
-	a := &planH3{frontend: f, bind: b, config: e.h3Config(p, pf, f, pf.tls[b.Address])}
+	a := &planH3{frontend: f, bind: b, config: e.h3Config(p, pf, f, b)}
 	p.h3 = append(p.h3, a)
 	if a.endpoint = e.endpoints[b.Address]; a.endpoint != nil { // in use, or not wanted since some reload ago and not idle yet
 		return nil

@@ -565,10 +565,22 @@ func TestH3IsAdvertised(t *testing.T) {
 	}
 }
 
+// tries does something n times at once and returns what came of it.
+func tries(n int, do func() error) <-chan error {
+	came := make(chan error, n)
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() { came <- do() })
+	}
+	go func() { all.Wait(); close(came) }()
+	return came
+}
+
 // The connections of QUIC count for the same limits as those of TCP.
 func TestH3Limits(t *testing.T) {
-	r := newH3Rig(t, 1, "[limits.few]\nmax-ssl-conn = 2\n")
-	cfg := r.config(1, "[limits.few]\nmax-ssl-conn = 2\nmax-conn = 10\n")
+	const few = "[limits.few]\nmax-ssl-conn = 2\nmax-conn = 10\nqueue-depth = 1\nqueue-timeout = \"500ms\"\n"
+	r := newH3Rig(t, 1, few)
+	cfg := r.config(1, few)
 	cfg.Frontends[0].Limits = cfg.Limits["few"]
 	if _, _, err := r.e.Reload(context.Background(), cfg); err != nil {
 		t.Fatal(err)
@@ -580,8 +592,25 @@ func TestH3Limits(t *testing.T) {
 		mustRead(t, rsp, err)
 		kept = append(kept, tr)
 	}
-	if _, err := r.client().Get(r.url("/bytes/1")); err == nil || !strings.Contains(err.Error(), "CONNECTION_REFUSED") {
-		t.Error("a third connection:", err)
+	// Two clients more: one has a place to wait in, and gets an alert when it has waited long enough.
+	refused := map[string]int{}
+	for err := range tries(2, func() error {
+		_, err := r.client().Get(r.url("/bytes/1"))
+		return err
+	}) {
+		switch {
+		case err == nil:
+			t.Error("a third connection")
+		case strings.Contains(err.Error(), "CONNECTION_REFUSED"):
+			refused["at once"]++
+		case strings.Contains(err.Error(), "CRYPTO_ERROR 0x150"):
+			refused["after a wait"]++
+		default:
+			t.Error(err)
+		}
+	}
+	if refused["at once"] != 1 || refused["after a wait"] != 1 {
+		t.Error(refused)
 	}
 	kept[0].Close()
 	r.until("a place", func() bool {

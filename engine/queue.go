@@ -13,6 +13,7 @@ type queue struct {
 	axis  limit.Axis
 	from  *limit.Attachment // whose queue-timeout bounds the wait of sessions; nil: a server's own queue
 	named bool              // axis says which limit it is; false: a server's own max-conn
+	bell  chan struct{}     // rung when somebody who is no worker was granted a token: see h3Guest
 }
 
 // waits says what stands in a queue.
@@ -25,8 +26,17 @@ const (
 
 // newQueue makes a queue whose waiters are bounded by places.
 func (s *shared) newQueue(places *limit.Count, w waits, axis limit.Axis, named bool) *queue {
-	q := &queue{waits: w, axis: axis, named: named}
-	q.Queue = s.table.NewQueue(places, func(worker int) { s.workers[worker].mail.Post(q) })
+	q := &queue{waits: w, axis: axis, named: named, bell: make(chan struct{}, 1)}
+	q.Queue = s.table.NewQueue(places, func(worker int) {
+		if worker < len(s.workers) {
+			s.workers[worker].mail.Post(q)
+			return
+		}
+		select {
+		case q.bell <- struct{}{}:
+		default: // it rings already
+		}
+	})
 	return q
 }
 

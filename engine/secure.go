@@ -2,6 +2,8 @@ package engine
 
 import (
 	"weir/internal/config"
+	"weir/internal/limit"
+	"weir/internal/msg"
 	"weir/internal/stats"
 	"weir/netio"
 	"weir/netio/tlsio"
@@ -102,13 +104,25 @@ func (s *session) shakeHands() bool {
 }
 
 // refuseTLS ends a connection whose handshake may not begin, with an alert in the clear (RFC 8446 section 6.2).
-func (s *session) refuseTLS(c *cause) {
-	s.w.stats.Answers[c.index]++
-	s.fe.cells.HandshakeFailures[s.proto]++
-	s.w.stats.Fail(stats.Failure{UnixNano: s.w.wall, Frontend: s.fe.cfg.Name, Client: s.peer, Reason: c.word})
+func (s *session) refuseTLS(c *cause, axis limit.Axis) {
+	s.noteRefusal(c, axis, msg.HTTP11)
 	s.tls = s.w.tls.Server(int(s.fd), s.fe.secure[s.bind.Address])
 	s.tls.Refuse()
 	s.hangUp(false)
+}
+
+// noteRefusal counts and logs a client that may not begin its handshake. Nothing was asked, so it counts as no request.
+func (s *session) noteRefusal(c *cause, axis limit.Axis, version msg.Version) {
+	w := s.w
+	w.stats.Answers[c.index]++
+	s.fe.cells.HandshakeFailures[s.proto]++
+	w.stats.Fail(stats.Failure{UnixNano: w.wall, Frontend: s.fe.cfg.Name, Client: s.peer, Reason: c.word})
+	x := w.begin(s, goneFront{}, s.accepted)
+	x.req.head.Version, x.cut = version, c
+	x.limited(axis)
+	w.line.write(x)
+	x.internal = true
+	x.end(c)
 }
 
 // hangUp ends a session whose transport is of no use any more. When it is TLS that failed, the client gets the alert and the
@@ -163,7 +177,7 @@ func (c *backConn) sni() string {
 // verified by the address.
 func (c *backConn) peer() *tlsio.Peer {
 	secure := c.srv.be.secure
-	if c.owner != nil && c.owner.hold.ntlm && c.srv.be.secureH1 != nil {
+	if c.onlyH1 {
 		secure = c.srv.be.secureH1
 	}
 	sni, name := c.sni(), ""

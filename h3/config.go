@@ -1,6 +1,7 @@
 package h3
 
 import (
+	"context"
 	"crypto/tls"
 	"net/netip"
 	"time"
@@ -21,13 +22,22 @@ type Config struct {
 	IdleTimeout      time.Duration // without a packet from the client, afterwards
 	HeadTimeout      time.Duration // from a request's first byte to the end of its head; 0: none
 
-	// Admit is asked before anything is kept of a new connection. When it says no, the client is told CONNECTION_REFUSED.
-	// release is called once when the connection has ended, however far it came; it may be nil. Any goroutine may call it.
-	Admit func(worker int, client netip.AddrPort) (release func(), ok bool)
+	// Admit is asked before anything is kept of a new connection. Without a Guest the client is told CONNECTION_REFUSED. Any
+	// goroutine may call it; it must not block.
+	Admit func(worker int, client netip.AddrPort) Guest
 
 	// Unverified is how many connections of a worker may be in their handshake before new clients have to prove that
 	// their address is theirs (RFC 9000 section 8.1.2), which costs them a round trip. Negative: all have to.
 	Unverified int
+}
+
+// Guest is a new connection that may have to wait for its admission.
+type Guest interface {
+	// Wait is called when the client's hello is there, and returns when the handshake may begin; false: it may not, which the
+	// client is told by an alert. The connection does nothing else meanwhile, it does not even hear its client leave.
+	Wait(context.Context) bool
+	// Leave is called once when the connection has ended, however far it came. It may be while Wait waits.
+	Leave()
 }
 
 // DefaultConfig returns a configuration that suits most clients.

@@ -70,6 +70,14 @@ func addrPort(a net.Addr) netip.AddrPort {
 // Peer is the client's address now: it may change (RFC 9000 section 9).
 func (c *Conn) Peer() netip.AddrPort { return addrPort(c.q.RemoteAddr()) }
 
+// Guest is what Config.Admit has let in; nil when everybody is.
+func (c *Conn) Guest() Guest {
+	if a, ok := c.q.Context().Value(admissionKey{}).(*admission); ok {
+		return a.guest
+	}
+	return nil
+}
+
 // Sink is where the connection reports.
 func (c *Conn) Sink() Sink { return c.sink }
 

@@ -28,7 +28,9 @@ type Endpoint struct {
 
 	secret  Secret
 	refuses atomic.Bool // new clients are told to go elsewhere
-	mu      sync.Mutex  // guards the rest
+	open    context.Context
+	end     context.CancelFunc // of open: nobody waits for his admission any more
+	mu      sync.Mutex         // guards the rest
 	group   *group
 	late    *time.Timer // ends the time in which stragglers are taken; nil: there is none
 }
@@ -77,6 +79,7 @@ func Listen(addr netip.AddrPort, workers int, cfg *Config, secret *Secret, befor
 		return nil, err
 	}
 	e := &Endpoint{group: g, secret: *secret}
+	e.open, e.end = context.WithCancel(context.Background())
 	if before != nil {
 		copy(e.secret[:], before.Secret)
 	}
@@ -100,12 +103,16 @@ func newTag(before *Handover) uint16 {
 	}
 }
 
-// frontTLS is what QUIC asks first in every handshake; it hands over to the configuration that is in force then.
+// frontTLS is what QUIC asks first in every handshake. Who has to wait for his admission waits there, before anything is
+// computed for him; then it hands over to the configuration that is in force.
 func (e *Endpoint) frontTLS(first *tls.Config) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		NextProtos: first.NextProtos,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			if a, ok := hello.Context().Value(admissionKey{}).(*admission); ok && !a.wait(hello.Context()) {
+				return nil, errNotAdmitted
+			}
 			now := e.cfg.Load().TLS
 			if now.GetConfigForClient == nil {
 				return now, nil
@@ -197,22 +204,20 @@ func (p *port) mustProve(net.Addr) bool { return p.shaking.Load() >= int64(p.e.c
 
 // admit is asked for every new connection, before its handshake.
 func (p *port) admit(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
-	var release func()
+	a := &admission{port: p}
 	if p.e.refuses.Load() {
 		return nil, errNotAdmitted
 	}
 	if ask := p.e.cfg.Load().Admit; ask != nil {
-		var ok bool
-		if release, ok = ask(p.worker, addrPort(info.RemoteAddr)); !ok {
+		if a.guest = ask(p.worker, addrPort(info.RemoteAddr)); a.guest == nil {
 			return nil, errNotAdmitted
 		}
 	}
 	p.shaking.Add(1)
-	a := &admission{port: p}
 	context.AfterFunc(ctx, func() {
 		a.shaken()
-		if release != nil {
-			release()
+		if a.guest != nil {
+			a.guest.Leave()
 		}
 	})
 	return context.WithValue(ctx, admissionKey{}, a), nil
@@ -221,13 +226,25 @@ func (p *port) admit(ctx context.Context, info *quic.ClientInfo) (context.Contex
 // errNotAdmitted makes QUIC refuse a connection.
 var errNotAdmitted = errors.New("h3: not admitted")
 
-// admission is a connection's place among those that are in their handshake.
+// admission is a connection's place among those that are in their handshake, or wait for that.
 type admission struct {
-	port *port
-	over atomic.Bool
+	port  *port
+	guest Guest // nil: everybody is admitted
+	over  atomic.Bool
 }
 
 type admissionKey struct{}
+
+// wait waits until the handshake may begin, and reports whether it may.
+func (a *admission) wait(ctx context.Context) bool {
+	if a.guest == nil {
+		return true
+	}
+	ctx, leave := context.WithCancel(ctx)
+	defer leave()
+	defer context.AfterFunc(a.port.e.open, leave)()
+	return a.guest.Wait(ctx)
+}
 
 // shaken gives the place back. It may be called more than once.
 func (a *admission) shaken() {
@@ -268,6 +285,7 @@ func (e *Endpoint) Resume() {
 
 // Close ends everything at once: connections are closed with code, then the sockets.
 func (e *Endpoint) Close(code Code) {
+	e.end()
 	for _, p := range e.ports {
 		if p.listener != nil {
 			p.listener.Close()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -128,17 +129,36 @@ func TestStatelessReset(t *testing.T) {
 	}
 }
 
+// guest is let in when the test says so.
+type guest struct {
+	says chan bool // nil: at once
+	left func()
+}
+
+func (g *guest) Wait(ctx context.Context) bool {
+	if g.says == nil {
+		return true
+	}
+	select {
+	case in := <-g.says:
+		return in
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (g *guest) Leave() { g.left() }
+
 // Clients that are not admitted are told so; what they held is given back.
 func TestAdmission(t *testing.T) {
-	var open, asked atomic.Int64
+	var open atomic.Int64
 	r := newRig(t, 1, func(c *Config) {
-		c.Admit = func(worker int, client netip.AddrPort) (func(), bool) {
-			asked.Add(1)
+		c.Admit = func(worker int, client netip.AddrPort) Guest {
 			if open.Load() == 2 {
-				return nil, false
+				return nil
 			}
 			open.Add(1)
-			return func() { open.Add(-1) }, true
+			return &guest{left: func() { open.Add(-1) }}
 		}
 	})
 	a, b := r.settled(), r.settled()
@@ -155,6 +175,55 @@ func TestAdmission(t *testing.T) {
 		runtime.Gosched()
 	}
 	r.settled().wantAlive("the third")
+}
+
+// A client that waits for its admission hears nothing meanwhile; then its handshake goes on, or an alert ends it. Who still
+// waits when the endpoint closes keeps nobody.
+func TestAdmissionThatTakesTime(t *testing.T) {
+	guests, left := make(chan *guest, 3), make(chan struct{}, 3)
+	r := newRig(t, 1, func(c *Config) {
+		c.HandshakeTimeout = time.Minute
+		c.Admit = func(int, netip.AddrPort) Guest {
+			g := &guest{says: make(chan bool), left: func() { left <- struct{}{} }}
+			guests <- g
+			return g
+		}
+	})
+	dial := func(ctx context.Context) chan error {
+		done := make(chan error, 1)
+		go func() {
+			q, err := quic.DialAddr(ctx, r.e.Addr().String(), clientTLS(), nil)
+			if err == nil {
+				err = q.CloseWithError(0x100, "")
+			}
+			done <- err
+		}()
+		return done
+	}
+	first, second := dial(t.Context()), dial(t.Context())
+	one, two := <-guests, <-guests
+	select {
+	case err := <-first:
+		t.Fatal("not waited: ", err)
+	case err := <-second:
+		t.Fatal("not waited: ", err)
+	case one.says <- true:
+	}
+	two.says <- false
+	errs := []error{<-first, <-second}
+	if errs[0] != nil { // who dialled first need not be who came first
+		slices.Reverse(errs)
+	}
+	var alert *quic.TransportError
+	if errs[0] != nil || !errors.As(errs[1], &alert) || !alert.ErrorCode.IsCryptoError() {
+		t.Error(errs)
+	}
+	<-left
+	<-left
+	_ = dial(t.Context())
+	<-guests
+	r.e.Close(NoError)
+	<-left
 }
 
 // A drain refuses new clients, at once and aloud, and leaves the others alone. It can be taken back.

@@ -39,8 +39,8 @@ type Queue struct {
 
 	// What follows is written while anybody waits, and only read, by every TryAcquire, while nobody does.
 	_       [sharedLineBytes]byte
-	waiting atomic.Int64                   // neither granted nor withdrawn
-	busy    [workersMax / 64]atomic.Uint64 // a bit for each worker with waiters: only their lanes are looked at
+	waiting atomic.Int64                     // neither granted nor withdrawn
+	busy    [workersMax/64 + 1]atomic.Uint64 // a bit for each worker with waiters: only their lanes are looked at
 	_       [sharedLineBytes]byte
 }
 
@@ -65,11 +65,12 @@ const (
 
 // NewQueue makes a queue. places bounds its waiters, together with those of other queues that have the same; an
 // Attachment's Places is meant for it. wake is called with a worker that was granted a token; that worker must then call
-// Granted of its Line. It is called by whoever made the token free, on any goroutine, and must not block.
+// Granted of its Line. It is called by whoever made the token free, on any goroutine, and must not block. Behind the workers
+// comes who is none: see Outside.
 func (t *Table) NewQueue(places *Count, wake func(worker int)) *Queue {
 	q := &Queue{table: t, wake: wake, places: places}
-	q.lanes = make([]lane, t.workers)
-	q.lines = make([]Line, t.workers)
+	q.lanes = make([]lane, t.workers+1)
+	q.lines = make([]Line, t.workers+1)
 	for i := range q.lines {
 		q.lines[i].init(q, i)
 	}
@@ -79,6 +80,9 @@ func (t *Table) NewQueue(places *Count, wake func(worker int)) *Queue {
 
 // Line is a worker's own part of the queue.
 func (q *Queue) Line(worker int) *Line { return &q.lines[worker] }
+
+// Outside is the line of those who are no workers. They have to exclude each other; wake is called with the number of workers.
+func (q *Queue) Outside() *Line { return &q.lines[q.table.workers] }
 
 // Waiting is the number of waiters over all workers.
 func (q *Queue) Waiting() int { return int(q.waiting.Load()) }
