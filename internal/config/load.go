@@ -51,6 +51,11 @@ func newLoader(name string, text []byte, dir string) *loader {
 func (l *loader) load() (*Config, *Report) {
 	root, lost := l.parseTree()
 	legible := len(l.report.Problems) == 0
+	if legible && len(root.entries) == 0 {
+		// Whoever writes the file anew has emptied it first: a reload at that moment must not take every listener away.
+		l.whole(Error, "", "the file is empty")
+		legible = false
+	}
 	l.sections(root)
 	l.resolve(lost)
 	l.checkWhole()

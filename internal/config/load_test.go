@@ -116,6 +116,16 @@ func TestForwardCloseIsShownAsWritten(t *testing.T) {
 	}
 }
 
+// TestAnEmptyFileIsRefused: it is what a reload finds while somebody writes the file.
+func TestAnEmptyFileIsRefused(t *testing.T) {
+	for _, text := range []string{"", "\n", "# nothing yet\n"} {
+		if _, r := parseText(t, text); r.Errors != 1 || r.Err().Error() != "weir.toml:1:1: error: the file is empty" {
+			t.Errorf("%q: %v", text, r.Err())
+		}
+	}
+	mustParse(t, "[global]\n")
+}
+
 // TestAByteOrderMarkIsNoText: editors of other systems put it at the start of a file.
 func TestAByteOrderMarkIsNoText(t *testing.T) {
 	mustParse(t, "\ufeff"+minimal)
