@@ -24,7 +24,7 @@ func AppendChunkHead(dst []byte, n int) []byte {
 func AppendChunkEnd(dst []byte) []byte { return append(dst, crlf...) }
 
 // AppendLastChunk ends a body in chunks, with the kept fields of trailers behind it if that is not nil. They must have
-// been vetted (msg.VetTrailers).
+// been vetted (msg.DropTrailers).
 func AppendLastChunk(dst []byte, trailers *msg.Head) []byte {
 	dst = append(dst, "0\r\n"...)
 	if trailers != nil {

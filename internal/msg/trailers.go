@@ -11,24 +11,9 @@ var trailersForbidden = [...]string{
 	"access-control-allow-credentials",
 }
 
-// VetTrailers drops the trailer fields that may not stand there: framing, routing, authentication, control data (RFC 9110
+// DropTrailers drops the trailer fields that may not stand there: framing, routing, authentication, control data (RFC 9110
 // section 6.5.1), and everything that speaks for one hop or for the proxies before it. What is left may be sent on as
-// trailers, never as header fields. Only HTTP/2 and HTTP/3 sections can fail; HTTP/1 ones were checked as they were parsed.
-// It may be called again on the same section.
-func VetTrailers(h *Head, request bool) *Error {
-	if h.Version >= HTTP2 {
-		if f := vetStreamFields(h); f != 0 {
-			if request {
-				return f.InRequest()
-			}
-			return f.InResponse()
-		}
-	}
-	DropTrailers(h)
-	return nil
-}
-
-// DropTrailers is the part of VetTrailers that cannot fail. The h1 reader has done it.
+// trailers, never as header fields. It may be called again on the same section.
 func DropTrailers(h *Head) {
 	for i := range h.Fields {
 		f := &h.Fields[i]
