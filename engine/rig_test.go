@@ -67,13 +67,14 @@ type logLine struct {
 func parseConfig(t testing.TB, text string) *config.Config {
 	t.Helper()
 	cfg, report := config.Parse("test.toml", []byte(text), t.TempDir())
-	if cfg == nil {
-		var b strings.Builder
-		report.WriteTo(&b)
-		t.Fatalf("the configuration is refused:\n%s\n%s", b.String(), text)
+	if cfg != nil {
+		cfg.Global.AccessLog = "stdout" // the rig reads its lines
+		return cfg
 	}
-	cfg.Global.AccessLog = "stdout" // the rig reads its lines
-	return cfg
+	var b strings.Builder
+	report.WriteTo(&b)
+	t.Fatalf("the configuration is refused:\n%s\n%s", b.String(), text)
+	return nil
 }
 
 // newRig makes a proxy of some workers in a new world. Nothing runs until drive.
