@@ -26,6 +26,7 @@ type backConn struct {
 	openedAt mono.Time // when the connect began
 	tokens   connTokens
 	gauge    connGauge
+	check    bool // it was opened for a health check, and carries nothing else
 	rested   bool // it has been idle: the server may have ended it before it could know of the exchange
 
 	h1 backH1
@@ -210,7 +211,7 @@ func (c *backConn) end(why stats.Cause, abort bool) {
 	if c.stage == backClosed {
 		return
 	}
-	if c.stage == backOpen {
+	if c.stage == backOpen && !c.check {
 		c.srv.be.cells.RequestsPerConn.Observe(int64(c.node.Recycle.Uses()))
 	}
 	c.stage = backClosed

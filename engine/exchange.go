@@ -237,7 +237,9 @@ func (x *exchange) attach(b backStream, c *backConn) {
 	if x.way.reused {
 		x.way.server.cells.Reused++
 	}
-	x.way.server.cells.Requests++
+	if !x.internal {
+		x.way.server.cells.Requests++
+	}
 	x.way.server.cells.InFlight++
 	whole := x.req.state == reqWhole && x.req.head.Framing == msg.BodyNone
 	b.reqHead(&x.req.head, whole)

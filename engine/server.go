@@ -272,7 +272,7 @@ func (srv *server) dial(x *exchange, key pool.Key, owner *session, why stats.Why
 		return causeNoFiles
 	}
 	if x != nil {
-		c.wanted, x.way.dial = x.token, c.token
+		c.wanted, x.way.dial, c.check = x.token, c.token, x.internal
 		c.tokens.takeFrom(&x.way.tokens)
 	}
 	c.clear(canWrite)

@@ -90,6 +90,8 @@ func (srv *server) showState() stats.ServerState {
 	switch {
 	case srv.state != stats.StateReady:
 		return srv.state
+	case !srv.addr.IsValid(): // its name does not resolve
+		return stats.StateDown
 	case !srv.shared.pool.Backoff.Allowed(srv.w.now):
 		return stats.StateBackoff
 	case srv.effectiveWeight(srv.w.now) < srv.weight*weightUnit:
