@@ -22,6 +22,7 @@ type backConn struct {
 	wanted  netio.Token // the exchange it was opened for
 	why     stats.Why
 	epoch   uint32 // of the server's address
+	onlyH1  bool   // TLS offers it no HTTP/2
 
 	openedAt mono.Time // when the connect began
 	tokens   connTokens
@@ -178,7 +179,9 @@ func (c *backConn) open(proto stats.Protocol) {
 		c.h2 = newBackH2(c)
 		c.node.Stays = true
 	} else {
-		c.srv.http1Only()
+		if !c.onlyH1 {
+			c.srv.http1Only()
+		}
 		c.h1.begin()
 	}
 	x := c.w.exchanges.get(c.wanted)

@@ -264,7 +264,11 @@ func (t *h1Back) reqHead(h *msg.Head, end bool) {
 	if !end && h.Framing != msg.BodyLength {
 		b.body = h1Chunked
 	}
-	b.reader.Expect(h.Method, h.Flags.Has(msg.FlagUpgrade))
+	method := h.Method
+	if method == msg.MethodConnect {
+		method = msg.MethodGet // of which h1 makes extended CONNECT: only a 101 answers it with a tunnel
+	}
+	b.reader.Expect(method, h.Flags.Has(msg.FlagUpgrade))
 	w := c.w
 	o := h1.RequestOptions{Close: c.lastExchange(), Host: c.srv.cfg.Address}
 	if h.Version >= msg.HTTP2 && h.Flags.Has(msg.FlagUpgrade) {

@@ -32,6 +32,7 @@ type h2Back struct {
 	trailed bool
 	tail    msg.Head
 	got     bool // a head has arrived
+	held    bool // the request asks for a tunnel, and whether the server offers any is not known yet
 	next    *h2Back
 }
 
@@ -181,6 +182,11 @@ func (b *backH2) on(ev *h2.Event) {
 		b.opened = true
 	case h2.EventSettings:
 		b.opened = true
+		b.c.srv.noTunnels = !b.codec.PeerConnect()
+		b.releaseHeld()
+		if b.c.has(buried) {
+			return
+		}
 		b.offer()
 		b.show()
 	case h2.EventGoAway:
@@ -393,10 +399,46 @@ func (b *backH2) settle() {
 // reqHead sends the request's head. One that asks for a tunnel leaves the stream open: it has no body, but what the client
 // sends after the server has agreed goes the same way (RFC 8441 section 5).
 func (t *h2Back) reqHead(h *msg.Head, end bool) {
+	if h.Flags.Has(msg.FlagUpgrade) && !t.mayConnect() {
+		return
+	}
 	w := t.b.c.w
 	end = end && !h.Flags.Has(msg.FlagUpgrade)
 	w.headBuf = t.b.codec.AppendHead(w.headBuf[:0], t.stream, h, end)
 	t.b.c.write(w.headBuf)
+}
+
+// mayConnect reports whether extended CONNECT can be sent now: not before the server has offered it (RFC 8441 section 3). What
+// it offers stands in its SETTINGS, for which a request on a new connection has to wait.
+func (t *h2Back) mayConnect() bool {
+	if t.held = !t.b.codec.PeerReady(); t.held {
+		return false
+	}
+	if t.b.codec.PeerConnect() {
+		return true
+	}
+	t.x.noTunnel()
+	return false
+}
+
+// releaseHeld sends the requests that have waited for the server's SETTINGS.
+func (b *backH2) releaseHeld() {
+	for t := b.firstHeld(); t != nil && !b.c.has(buried); t = b.firstHeld() {
+		x := t.x
+		t.reqHead(&x.req.head, true)
+		if t.x == x {
+			x.onReqRoom()
+		}
+	}
+}
+
+func (b *backH2) firstHeld() (first *h2Back) {
+	b.codec.Walk(func(st *h2.Stream) {
+		if t := streamBack(st); t.held && first == nil {
+			first = t
+		}
+	})
+	return first
 }
 
 func (t *h2Back) reqData(p []byte) {
@@ -426,6 +468,9 @@ func (t *h2Back) reqEnd(trailers *msg.Head) {
 }
 
 func (t *h2Back) reqRoom() int {
+	if t.held {
+		return 0
+	}
 	n := min(t.b.codec.SendRoom(t.stream), t.b.c.frameRoom(t.b.c.srv.be.bufferMax))
 	if n <= 0 {
 		t.b.codec.Want(t.stream, t.b.c.w.now)

@@ -12,7 +12,7 @@ func (x *exchange) onRspHead(h *msg.Head) {
 	if x.time.response.IsZero() {
 		x.time.response = x.w.now
 	}
-	if err := msg.VetResponse(h); err != nil {
+	if err := msg.VetResponse(h); err != nil || x.opensNone(h) {
 		x.serverFailed(causeBadResponse)
 		return
 	}

@@ -54,7 +54,17 @@ func (x *exchange) connectionNeed() pool.Need {
 func (x *exchange) private() bool {
 	b := x.way.backend.cfg
 	return b.Reuse == config.ReuseNever || !b.Multiplex || b.Source == config.SourceClient ||
-		b.SendProxy != config.SendProxyOff || x.s.hold.ntlm || x.req.head.Flags.Has(msg.FlagNTLM)
+		b.SendProxy != config.SendProxyOff || x.s.hold.ntlm || x.req.head.Flags.Has(msg.FlagNTLM) || x.needsH1()
+}
+
+// needsH1 reports whether a server that may choose HTTP/2 must not be offered it: for an identity that is tied to the
+// connection, and for a tunnel if HTTP/2 is known to give none there.
+func (x *exchange) needsH1() bool {
+	if x.way.backend.secureH1 == nil {
+		return false
+	}
+	f := x.req.head.Flags
+	return x.s.hold.ntlm || f.Has(msg.FlagNTLM) || f.Has(msg.FlagUpgrade) && x.way.server != nil && x.way.server.noTunnels
 }
 
 // ownConnection returns a free private connection of the session to the exchange's server. One session may ask for several
@@ -65,7 +75,7 @@ func (x *exchange) ownConnection() *backConn {
 	}
 	key := x.ownKey()
 	for c := x.s.hold.private; c != nil; c = c.sibling {
-		if c.srv == x.way.server && c.stage == backOpen && c.free() && c.node.Key() == key {
+		if c.srv == x.way.server && c.stage == backOpen && c.free() && c.node.Key() == key && !(c.h2 != nil && x.needsH1()) {
 			return c
 		}
 	}

@@ -64,6 +64,8 @@ type server struct {
 	retired bool                     // no longer in the configuration, or its address has changed: what is left finishes
 	noH2    bool                     // ALPN has chosen HTTP/1.1 before: no second stream is promised
 
+	noTunnels bool // its HTTP/2 has last offered no extended CONNECT
+
 	dials []*backConn // h2 connections being opened, that more than one exchange may wait for
 	probe probe
 
@@ -254,6 +256,7 @@ func (srv *server) dial(x *exchange, key pool.Key, owner *session, why stats.Why
 	w := srv.w
 	c := w.backRecord()
 	c.srv, c.owner, c.why, c.openedAt, c.epoch = srv, owner, why, w.now, srv.epoch
+	c.onlyH1 = x != nil && x.needsH1()
 	if x == nil && !c.takeWarm() {
 		return causeLimit[limit.MaxConn]
 	}

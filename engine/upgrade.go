@@ -12,7 +12,6 @@ import (
 func (x *exchange) openTunnel(h *msg.Head) {
 	x.req.state, x.req.ended = reqFlowing, false // what the client sends from here on has an end of its own
 	x.bindConnection()
-	x.bindConnection()
 	streamed := x.req.head.Version >= msg.HTTP2
 	switch {
 	case streamed && h.Status == 101:
@@ -28,6 +27,27 @@ func (x *exchange) openTunnel(h *msg.Head) {
 		}
 	}
 	x.rsp.status = h.Status
+}
+
+// noTunnel is called by a back whose server has not offered extended CONNECT. Nothing of the request has been sent, and it is
+// no failure: the same server is asked over HTTP/1, if that can be had.
+func (x *exchange) noTunnel() {
+	x.way.server.noTunnels = true
+	x.detach(false)
+	if !x.needsH1() || x.w.stopped {
+		x.answer(causeUnknownProtocol)
+		return
+	}
+	x.req.ended = false
+	x.req.replay.again()
+	x.seek()
+}
+
+// opensNone reports whether a response to extended CONNECT says 2xx without being a switch: a server of HTTP/1 has served the
+// request as if nobody had asked for an upgrade. To the client that 2xx would be the tunnel (RFC 8441 section 5).
+func (x *exchange) opensNone(h *msg.Head) bool {
+	r := &x.req.head
+	return r.Version >= msg.HTTP2 && r.Flags.Has(msg.FlagUpgrade) && h.Status/100 == 2 && h.Framing != msg.BodyTunnel
 }
 
 // webSocketGUID is what RFC 6455 section 1.3 hashes a key with.
