@@ -336,7 +336,7 @@ func (f *frontH1) onTimeout(s *session) {
 		}
 		f.onClientTimeout(s)
 	case h1Wait:
-		if f.x != nil && s.backlog() == 0 { // it has long taken all there was: the server lets it wait
+		if f.x != nil && !f.half && s.backlog() == 0 { // it has long taken all there was: the server lets it wait
 			s.arm(mono.Never)
 			return
 		}
