@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -79,17 +78,11 @@ func changesFrom(c *cobra.Command, old, socket string, to *config.Config) ([]con
 	if socket == "" {
 		t.socket = to.Global.RuntimeSocket
 	}
-	rsp, err := t.ask(c, admin.Request{Cmd: "show", Args: []string{"config"}, JSON: true})
+	rsp, err := t.ask(c, admin.Request{Cmd: "show", Args: []string{"config"}})
 	if err != nil {
 		return nil, err
 	}
-	var running struct {
-		Config string `json:"config"`
-	}
-	if err := json.Unmarshal(rsp.Data, &running); err != nil {
-		return nil, refused(err)
-	}
-	changes, err := config.DiffText(running.Config, to)
+	changes, err := config.DiffText(rsp.Text(), to)
 	return changes, refused(err)
 }
 

@@ -292,6 +292,9 @@ func (p *process) Running() *config.Config {
 // Config implements admin.Engine.
 func (p *process) Config() string { return p.Running().WriteTOML() }
 
+// ConfigJSON implements admin.Engine.
+func (p *process) ConfigJSON() []byte { return p.Running().WriteJSON() }
+
 // Ready implements admin.Engine.
 func (p *process) Ready() (bool, string) { return p.plane.Ready() }
 

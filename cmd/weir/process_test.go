@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -383,6 +384,17 @@ func TestShow(t *testing.T) {
 	}
 	if _, text, _ := r.weir("show", "config"); !strings.Contains(text, "[backend.b]\n") {
 		t.Errorf("show config:\n%s", text)
+	}
+	var tables struct {
+		Global  map[string]any
+		Backend map[string]struct {
+			Reuse   string
+			Servers []struct{ Name, Address string }
+		}
+	}
+	if _, text, _ := r.weir("show", "config", "--json"); json.Unmarshal([]byte(text), &tables) != nil || tables.Global["runtime-socket"] != r.socket ||
+		tables.Backend["b"].Reuse != "safe" || tables.Backend["b"].Servers[0].Address != "127.0.0.1:9" {
+		t.Errorf("show config --json:\n%s\n%+v", text, tables)
 	}
 	if _, text, _ := r.weir("show", "info"); !strings.Contains(text, "config-file: "+r.file) {
 		t.Errorf("show info:\n%s", text)

@@ -35,6 +35,8 @@ type Engine interface {
 
 	// Config is the effective configuration as TOML, secrets masked.
 	Config() string
+	// ConfigJSON is the same as JSON: the tables as objects, under the names that they have in the file.
+	ConfigJSON() []byte
 	// Ready says whether new connections are welcome: false before listening and while draining, with the reason.
 	Ready() (ready bool, why string)
 }

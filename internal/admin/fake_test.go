@@ -91,6 +91,8 @@ func (f *fakeEngine) SetLimit(_ context.Context, profile, key, value string) err
 	return f.did("limit %s %s %s", profile, key, value)
 }
 
+func (f *fakeEngine) ConfigJSON() []byte { return []byte(`{"global":{"workers":2}}`) }
+
 func (f *fakeEngine) Config() string { return "[global]\nworkers = 2\n" }
 
 func (f *fakeEngine) Ready() (bool, string) {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -55,11 +56,10 @@ func (c *control) show(ctx context.Context, r Request) Response {
 }
 
 func (c *control) showConfig(asJSON bool) Response {
-	text := c.engine.Config()
 	if asJSON {
-		return done(object{{"config", text}})
+		return done(json.RawMessage(c.engine.ConfigJSON()))
 	}
-	return done(text)
+	return done(c.engine.Config())
 }
 
 // RenderInfo is `weir show info`: one "name: value" a line.

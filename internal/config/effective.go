@@ -1,9 +1,12 @@
 package config
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/pelletier/go-toml/v2"
 )
 
 // Table is one table of the effective configuration.
@@ -91,6 +94,20 @@ func (c *Config) WriteTOML() string {
 		}
 	}
 	return b.String()
+}
+
+// WriteJSON writes the effective configuration for programs: the tables and keys of the file as objects.
+func (c *Config) WriteJSON() []byte {
+	var tables map[string]any
+	err := toml.Unmarshal([]byte(c.WriteTOML()), &tables)
+	if err != nil {
+		panic("config: what WriteTOML writes is no TOML: " + err.Error())
+	}
+	b, err := json.Marshal(tables)
+	if err != nil {
+		panic("config: a configuration that is no JSON: " + err.Error())
+	}
+	return b
 }
 
 // tomlKey quotes a name that cannot stand bare.

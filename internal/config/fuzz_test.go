@@ -40,6 +40,7 @@ func FuzzParse(f *testing.F) {
 		if c == nil {
 			return
 		}
+		c.WriteJSON() // panics when it is none
 		again, r := parse("again.toml", []byte(c.WriteTOML()), dir, testNow)
 		if !r.OK() {
 			t.Fatalf("the effective configuration is not accepted: %v\n%s", r.Err(), c.WriteTOML())

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -171,6 +172,9 @@ func TestEffectiveFileMeansTheSame(t *testing.T) {
 		c, r := parseFile(t, file)
 		if !r.OK() {
 			t.Fatal(r.Err())
+		}
+		if !json.Valid(c.WriteJSON()) {
+			t.Errorf("no JSON:\n%s", c.WriteJSON())
 		}
 		again, r := parse("effective", []byte(c.WriteTOML()), "testdata/good", testNow)
 		if !r.OK() {
