@@ -104,7 +104,7 @@ func (r *rig) outcome(v *vector) string {
 			s.Close()
 		}
 	}
-	s.SetReadDeadline(time.Now().Add(10 * time.Second))
+	s.SetReadDeadline(time.Now().Add(patience))
 	b, err := io.ReadAll(s)
 	var reset *quic.StreamError
 	var closed *quic.ApplicationError

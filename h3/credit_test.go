@@ -57,14 +57,14 @@ func TestCreditComesBack(t *testing.T) {
 		} {
 			client := r.settled()
 			for i := range 3*most + 10 {
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				s, err := client.q.OpenStreamSync(ctx)
 				cancel()
 				if err != nil {
 					t.Fatalf("%s, at most %d at once: stream %d: %v", why, most, i, err)
 				}
 				act(s)
-				s.SetReadDeadline(time.Now().Add(10 * time.Second))
+				s.SetReadDeadline(time.Now().Add(patience))
 				if _, err := io.Copy(io.Discard, s); err != nil && isTimeout(err) {
 					t.Fatalf("%s, at most %d at once: stream %d gets no answer", why, most, i)
 				}

@@ -19,7 +19,7 @@ import (
 // When many handshakes are under way, a client has to prove its address first. It notices no more than a round trip.
 func TestAddressValidation(t *testing.T) {
 	r := newRig(t, 1, func(c *Config) { c.Unverified = -1 })
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	counted := &countingConn{PacketConn: newUDP(t)}
 	tr := &quic.Transport{Conn: counted}
@@ -119,7 +119,7 @@ func TestStatelessReset(t *testing.T) {
 		}
 		select {
 		case <-c.q.Context().Done():
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("the client was not told")
 		}
 		var reset *quic.StatelessResetError
@@ -246,7 +246,7 @@ func TestDrain(t *testing.T) {
 		t.Error("idle with a client")
 	}
 	c.q.CloseWithError(0x100, "")
-	for over := time.Now().Add(10 * time.Second); !r.e.Idle(); runtime.Gosched() {
+	for over := time.Now().Add(patience); !r.e.Idle(); runtime.Gosched() {
 		if time.Now().After(over) {
 			t.Fatal("clients that have gone are still there")
 		}
@@ -348,7 +348,7 @@ func TestSlowUpload(t *testing.T) {
 
 // A connection that ends takes its streams along.
 func TestConnectionLoss(t *testing.T) {
-	r := newRig(t, 1, func(c *Config) { c.IdleTimeout = 300 * time.Millisecond })
+	r := newRig(t, 1, nil)
 	c := r.settled()
 	for range 5 {
 		c.request(head("POST", "/hold"))
@@ -364,6 +364,7 @@ func TestConnectionLoss(t *testing.T) {
 			t.Errorf("%d streams and %d connections are left", len(w.streams), len(w.conns))
 		}
 	})
+	r = newRig(t, 1, func(c *Config) { c.IdleTimeout = 2 * time.Second })
 	u := newUDP(t)
 	tr := &quic.Transport{Conn: u}
 	q, err := tr.Dial(context.Background(), net.UDPAddrFromAddrPort(r.e.Addr()), clientTLS(), nil)
@@ -379,7 +380,7 @@ func TestConnectionLoss(t *testing.T) {
 
 // A head that does not come in time is answered.
 func TestHeadTimeout(t *testing.T) {
-	r := newRig(t, 1, func(c *Config) { c.HeadTimeout = 50 * time.Millisecond })
+	r := newRig(t, 1, func(c *Config) { c.HeadTimeout = 500 * time.Millisecond })
 	c := r.settled()
 	s := c.request(head("GET", "/")[:5])
 	r.want("the timeout", "refused "+ErrHeadTimeout.Detail)

@@ -136,7 +136,7 @@ func TestHandover(t *testing.T) {
 		}
 		select {
 		case <-c.q.Context().Done():
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("a client of the first process was not told")
 		}
 		var reset *quic.StatelessResetError

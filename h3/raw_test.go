@@ -20,9 +20,9 @@ type rawClient struct {
 
 func (r *rig) raw() *rawClient {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	q, err := quic.DialAddr(ctx, r.e.Addr().String(), clientTLS(), &quic.Config{MaxIdleTimeout: 10 * time.Second})
+	q, err := quic.DialAddr(ctx, r.e.Addr().String(), clientTLS(), &quic.Config{HandshakeIdleTimeout: patience, MaxIdleTimeout: patience})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func (c *rawClient) wantClosed(why string, code Code) {
 	c.t.Helper()
 	select {
 	case <-c.q.Context().Done():
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		c.t.Fatalf("%s: the connection lives", why)
 	}
 	var app *quic.ApplicationError
@@ -95,7 +95,7 @@ func (c *rawClient) wantClosed(why string, code Code) {
 // wantReset reads a stream until the endpoint resets it with a code.
 func (c *rawClient) wantReset(why string, s *quic.Stream, code Code) {
 	c.t.Helper()
-	s.SetReadDeadline(time.Now().Add(10 * time.Second))
+	s.SetReadDeadline(time.Now().Add(patience))
 	_, err := io.ReadAll(s)
 	var reset *quic.StreamError
 	if !errors.As(err, &reset) || !reset.Remote || Code(reset.ErrorCode) != code {
@@ -117,7 +117,7 @@ func (c *rawClient) wantAlive(why string) {
 // answer reads a whole response.
 func (c *rawClient) answer(why string, s *quic.Stream) (status string, body []byte) {
 	c.t.Helper()
-	s.SetReadDeadline(time.Now().Add(10 * time.Second))
+	s.SetReadDeadline(time.Now().Add(patience))
 	b, err := io.ReadAll(s)
 	if err != nil {
 		c.t.Fatalf("%s: %v", why, err)

@@ -330,6 +330,9 @@ func clientTLS() *tls.Config {
 	return &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}, ServerName: "a.example"}
 }
 
+// patience is how long a test waits for what must happen. It is long because it is only ever used up by a failure.
+const patience = time.Minute
+
 // rig is an endpoint with test workers.
 type rig struct {
 	t       testing.TB
@@ -371,7 +374,7 @@ func newRig(t testing.TB, workers int, edit func(*Config)) *rig {
 // want waits for an event of the only worker.
 func (r *rig) want(why, event string) {
 	r.t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(patience)
 	var seen []string
 	for {
 		select {

@@ -101,7 +101,7 @@ func TestSteeringInKernel(t *testing.T) {
 				continue // a place that is not there is as good as no answer: the kernel chooses by hash
 			}
 			client.Write(b)
-			to.SetReadDeadline(time.Now().Add(5 * time.Second))
+			to.SetReadDeadline(time.Now().Add(patience))
 			got := make([]byte, 100)
 			n, err := to.Read(got)
 			if err != nil || !slices.Equal(got[:n], b) {
