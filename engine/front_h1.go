@@ -245,6 +245,7 @@ func (f *frontH1) refuse(s *session, c *cause) {
 		f.x = s.w.begin(s, f.stream(s), f.since)
 		f.x.req.head.Version = msg.HTTP11
 	}
+	f.x.req.head.Flags |= msg.FlagKeepAlive // whatever it has said, it may not be done: see bothAreDone
 	f.state = h1Wait
 	f.x.refuse(c)
 }
@@ -254,6 +255,9 @@ func (f *frontH1) refuseUnread(s *session, c *cause, axis limit.Axis) {
 	f.reader.InitRequests(s.fe.cfg.MaxHeadSize)
 	f.x = s.w.begin(s, f.stream(s), s.accepted)
 	f.x.req.head.Version = msg.HTTP11
+	if c != causeNoFiles { // there, its descriptor is needed more
+		f.x.req.head.Flags |= msg.FlagKeepAlive // its request may be on its way: see bothAreDone
+	}
 	f.x.limited(axis)
 	f.state, f.keep = h1Wait, false
 	f.x.answer(c)
