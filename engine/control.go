@@ -43,7 +43,7 @@ func (e *Engine) nameServers(s *stats.Snapshot) {
 		for j := range s.Backends[i].Servers {
 			row := &s.Backends[i].Servers[j]
 			if srv := b.Server(row.Name); srv != nil {
-				row.Address, row.Weight = srv.Address, srv.Weight
+				row.Address = srv.Address
 			}
 		}
 	}

@@ -104,7 +104,7 @@ func (srv *server) showState() stats.ServerState {
 func (w *worker) gauge() {
 	for _, be := range w.view.backends {
 		for _, srv := range be.servers {
-			srv.cells.State = srv.showState()
+			srv.cells.State, srv.cells.Weight = srv.showState(), srv.weight
 			srv.cells.Need = int64(srv.shard.Need())
 		}
 	}

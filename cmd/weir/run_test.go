@@ -78,8 +78,19 @@ func TestRunServesReloadsAndDrains(t *testing.T) {
 	if status, _, stderr := weir(t, "set", "server", "api/s1", "state", "maint", "-c", file); status != exitDone {
 		t.Errorf("set: %s", stderr)
 	}
-	if got := ask(t, front); got != "HTTP/1.1 503 Service Unavailable" {
-		t.Errorf("in maintenance: %q", got)
+	if status, _, stderr := weir(t, "set", "server", "api/s1", "weight", "7", "-c", file); status != exitDone {
+		t.Errorf("set: %s", stderr)
+	}
+	for _, when := range []string{"in maintenance", "after another reload"} {
+		if got := ask(t, front); got != "HTTP/1.1 503 Service Unavailable" {
+			t.Errorf("%s: %q", when, got)
+		}
+		if _, out, stderr := weir(t, "show", "servers", "conn", "--json", "-c", file); !strings.Contains(out, `"weight": 7`) || !strings.Contains(out, `"state": "maint"`) {
+			t.Errorf("%s: %s%s", when, out, stderr)
+		}
+		if status, _, stderr := weir(t, "reload", "-c", file); status != exitDone {
+			t.Error(stderr)
+		}
 	}
 	if status, _, stderr := weir(t, "drain", "-c", file); status != exitDone {
 		t.Errorf("drain: %s", stderr)
@@ -91,7 +102,7 @@ func TestRunServesReloadsAndDrains(t *testing.T) {
 		t.Error("it still listens")
 	}
 	lines, err := os.ReadFile(filepath.Join(dir, "access.log"))
-	if n := strings.Count(string(lines), "\n"); err != nil || n != 3 {
+	if n := strings.Count(string(lines), "\n"); err != nil || n != 4 {
 		t.Errorf("%d lines in the access log: %v\n%s", n, err, lines)
 	}
 }

@@ -15,7 +15,9 @@ import (
 func newSet() *cobra.Command {
 	c := &cobra.Command{
 		Use: "set", Short: "Change a server or a limit of a running weir",
-		Long: `Change the running process. The change lasts until the next reload; the file stays as it is.`,
+		Long: `Change the running process; the file stays as it is. A server's state and weight last as long as the process, or
+until a reload brings a server of another address or a changed weight; its max-conn, and limits, last until the next
+reload. An upgrade begins with what the file says.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usage("cannot set %q; there are: server, limits", args[0])

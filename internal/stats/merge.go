@@ -6,7 +6,7 @@ import (
 )
 
 // Merge adds the workers' cells up. reasons are the words that Answers and Retries are counted under, by Reason. What
-// workers do not know (Time, Info, Limits, each server's Address and Weight) is left for the caller. Rows keep the order
+// workers do not know (Time, Info, Limits, each server's Address) is left for the caller. Rows keep the order
 // in which worker 0 registered them, which is the order of the configuration.
 func Merge(cells []*Cells, reasons []string) *Snapshot {
 	s := &Snapshot{Answers: make(map[string]uint64, len(reasons))}
@@ -190,6 +190,7 @@ func (m *merger) server(shard int, s *Server) {
 	row := m.serverRow(s.backend, s.name)
 	p := s.pool()
 	row.Shards[shard], row.Idle[shard] = p, s.Idle()
+	row.Weight = max(row.Weight, s.Weight)
 	for w := range Whys {
 		row.OpenedWhy[w.String()] += s.Opened[w]
 	}

@@ -77,7 +77,7 @@ type RetryRow struct {
 type ServerRow struct {
 	Backend string `json:"backend"`
 	Name    string `json:"server"`
-	Address string `json:"address"` // filled in by the engine, as is Weight
+	Address string `json:"address"` // filled in by the engine
 	Weight  int    `json:"weight"`
 	Pool
 	OpenedWhy   map[string]uint64 `json:"opened-why"`   // has every key

@@ -71,9 +71,10 @@ type Backend struct {
 
 // Server is a server's cells on this worker: its shard of the pool and what flows through it.
 type Server struct {
-	State ServerState
-	Limit int64 // max-conn as in force; 0 unlimited
-	Need  int64 // estimate of the connections that this worker needs
+	State  ServerState
+	Weight int   // as in force
+	Limit  int64 // max-conn as in force; 0 unlimited
+	Need   int64 // estimate of the connections that this worker needs
 
 	Used       int64 // shared connections with an exchange
 	IdleSafe   int64 // idle, proven
