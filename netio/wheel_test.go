@@ -38,6 +38,12 @@ func (w *Wheel) verify(fail func(string)) {
 			}
 		}
 	}
+	for t := w.rest; t != nil; t = t.next {
+		linked++
+		if t.next != nil && t.next.prev != t || t == w.rest && t.prev != nil {
+			fail("the links of the rest are wrong")
+		}
+	}
 	if linked != w.linked || w.due != nil || w.dueLast != nil {
 		fail("the number of linked timers is wrong, or some are due outside Advance")
 	}
@@ -162,6 +168,69 @@ func TestWheelModel(t *testing.T) {
 	})
 }
 
+// A coarse slot that is moved in parts loses no timer and fires none early, and Advance goes on until all that is due has fired.
+func TestWheelMovesCoarseSlotsInParts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		now := mono.Time(rapid.Int64Range(0, 1e12).Draw(t, "now"))
+		w := NewWheel(now)
+		w.most = rapid.IntRange(1, 4).Draw(t, "most")
+		var timers [40]Timer
+		due := map[int]mono.Time{}
+		arm := func(i int, by string) {
+			deadline := now.Add(time.Duration(rapid.Int64Range(int64(tick), 4e10).Draw(t, by)))
+			timers[i].Token = NewToken(uint32(i), 7)
+			w.Arm(&timers[i], deadline)
+			due[i] = deadline
+		}
+		for i := range timers {
+			arm(i, "deadline")
+		}
+		for len(due) > 0 {
+			now = max(now, w.Next()) + mono.Time(rapid.Int64Range(0, 5e9).Draw(t, "pause"))
+			for done := false; !done; done = w.Next() > now {
+				i := rapid.IntRange(0, 4*len(timers)).Draw(t, "other")
+				if _, armed := due[i]; armed && rapid.Bool().Draw(t, "again") {
+					arm(i, "later")
+				} else if armed {
+					w.Disarm(&timers[i])
+					delete(due, i)
+				}
+				w.Advance(now, func(x *Timer) {
+					i := int(x.Token.Index())
+					if deadline, ok := due[i]; !ok || tickOf(deadline) > int64(now)>>tickShift {
+						t.Fatalf("timer %d fired early, twice or disarmed", i)
+					}
+					delete(due, i)
+				})
+				w.verify(func(why string) { t.Fatal(why) })
+			}
+			for i, deadline := range due {
+				if tickOf(deadline) <= int64(now)>>tickShift {
+					t.Fatalf("timer %d has not fired", i)
+				}
+			}
+		}
+		if w.Len() != 0 {
+			t.Fatalf("%d timers are left", w.Len())
+		}
+	})
+}
+
+func TestAdvanceMovesNoMoreThanItMay(t *testing.T) {
+	w, timers := fill(3 * spreadMost)
+	for i := range timers {
+		w.Arm(&timers[i], mono.Time(100*levelSlots)*tick)
+	}
+	w.Advance(w.Next(), func(*Timer) {})
+	turns := 1
+	for ; w.rest != nil; turns++ {
+		w.Advance(w.Next(), func(*Timer) {})
+	}
+	if turns != 3 {
+		t.Errorf("%d timers of a coarse slot were moved in %d turns", len(timers), turns)
+	}
+}
+
 func TestWheelNeverFiresEarly(t *testing.T) {
 	w := NewWheel(1)
 	var tm Timer
@@ -283,4 +352,24 @@ func BenchmarkExpire1M(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/million, "ns/timer")
+}
+
+// BenchmarkSpread1M is the first of the Advances that a coarse slot with a million timers takes.
+func BenchmarkSpread1M(b *testing.B) {
+	w, timers := fill(1_000_000)
+	now := mono.Time(0)
+	for b.Loop() {
+		b.StopTimer()
+		for w.rest != nil {
+			w.Advance(w.Next(), func(*Timer) {})
+		}
+		now += 1 << 40
+		w.Advance(now, func(*Timer) {})
+		for i := range timers {
+			w.Disarm(&timers[i])
+			w.Arm(&timers[i], now+mono.Time(1<<36)+mono.Time(i))
+		}
+		b.StartTimer()
+		w.Advance(w.Next(), func(*Timer) {})
+	}
 }
