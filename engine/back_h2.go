@@ -243,13 +243,19 @@ func (t *h2Back) pump() {
 }
 
 // onReset is called when the server has taken the stream back, or has broken its rules. REFUSED_STREAM says that it has not
-// seen the request (RFC 9113 section 8.7).
+// seen the request (RFC 9113 section 8.7), HTTP_1_1_REQUIRED that it would see it over HTTP/1.1 (section 7).
 func (t *h2Back) onReset(ev *h2.Event) {
 	x := t.x
 	why := causeServerReset
 	switch {
 	case ev.Cause != nil:
 		why = causeBadResponse
+	case ev.Code == h2.HTTP11Required && x.takesH1():
+		t.forget()
+		x.back = goneBack{}
+		x.startOver()
+		t.b.settle()
+		return
 	case ev.Code == h2.RefusedStream:
 		why = causeServerRefused
 	case ev.Code == h2.Cancel && !t.got && x.pastDeadline():

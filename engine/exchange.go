@@ -130,6 +130,7 @@ type way struct {
 	retries   int
 	avoid     *server // the server that just failed
 	fresh     bool    // only a connection that has carried nothing will do
+	onlyH1    bool    // the server wants HTTP/1.1 for it
 	reused    bool
 	retried   *cause // why the attempt under way is a retry; nil: it is the first
 	connReqs  uint32

@@ -58,13 +58,23 @@ func (x *exchange) private() bool {
 }
 
 // needsH1 reports whether a server that may choose HTTP/2 must not be offered it: for an identity that is tied to the
-// connection, and for a tunnel if HTTP/2 is known to give none there.
+// connection, for a tunnel if HTTP/2 is known to give none there, and when the server has said so.
 func (x *exchange) needsH1() bool {
 	if x.way.backend.secureH1 == nil {
 		return false
 	}
 	f := x.req.head.Flags
-	return x.s.hold.ntlm || f.Has(msg.FlagNTLM) || f.Has(msg.FlagUpgrade) && x.way.server != nil && x.way.server.noTunnels
+	return x.way.onlyH1 || x.s.hold.ntlm || f.Has(msg.FlagNTLM) || f.Has(msg.FlagUpgrade) && x.way.server != nil && x.way.server.noTunnels
+}
+
+// takesH1 has the exchange, of which the client has seen nothing, go on over HTTP/1.1, and reports whether it can. Servers ask
+// for that when they are to authenticate the connection.
+func (x *exchange) takesH1() bool {
+	if x.way.backend.secureH1 == nil || x.way.onlyH1 || x.req.replay.lost || x.rsp.state != rspAwaited || x.rsp.interim || x.w.stopped {
+		return false
+	}
+	x.way.onlyH1 = true
+	return true
 }
 
 // ownConnection returns a free private connection of the session to the exchange's server. One session may ask for several

@@ -33,11 +33,17 @@ func (x *exchange) openTunnel(h *msg.Head) {
 // no failure: the same server is asked over HTTP/1, if that can be had.
 func (x *exchange) noTunnel() {
 	x.way.server.noTunnels = true
-	x.detach(false)
 	if !x.needsH1() || x.w.stopped {
+		x.detach(false)
 		x.answer(causeUnknownProtocol)
 		return
 	}
+	x.startOver()
+}
+
+// startOver leaves the connection that will not do, and looks for one that will.
+func (x *exchange) startOver() {
+	x.detach(false)
 	x.req.ended = false
 	x.req.replay.again()
 	x.seek()

@@ -225,6 +225,30 @@ func TestH2ServerFallsBack(t *testing.T) {
 	}
 }
 
+// HTTP_1_1_REQUIRED (RFC 9113 section 7) is what servers say that want to authenticate a connection: the request is sent again
+// over HTTP/1.1, whatever its method, and later ones go over HTTP/2 as before.
+func TestH2ServerRequiresHTTP1(t *testing.T) {
+	t.Parallel()
+	back := listen(t, tlsed)
+	back.tls.NextProtos = []string{"h2", "http/1.1"}
+	w := start(t, setup{over: plain, servers: []*origin{back}, backend: "reuse = \"always\"\nh2 = true\n"})
+	client := w.dial()
+	client.ask("POST /mine HTTP/1.1", host, "Content-Length: 4", "", "body")
+	server := back.acceptH2()
+	if s := server.whole(1); string(s.body) != "body" {
+		t.Errorf("%q", s.body)
+	}
+	server.must(server.framer.WriteRSTStream(1, http2.ErrCodeHTTP11Required))
+	back.serveOne().want(t, "POST /mine HTTP/1.1", "", "body")
+	client.response().want(t, ok, "", "hello")
+
+	other := w.dial()
+	other.ask("GET /other HTTP/1.1", host)
+	server.asked(3)
+	server.reply(3)
+	other.response().want(t, ok, "", "hello")
+}
+
 // Streams above the limit are refused, which tells the client that it may send them again.
 func TestH2FrontStreamLimit(t *testing.T) {
 	t.Parallel()
