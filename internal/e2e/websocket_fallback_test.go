@@ -117,3 +117,27 @@ func TestWebSocketAnsweredWithoutASwitch(t *testing.T) {
 		t.Errorf("%v, %q", s.fields, s.body)
 	}
 }
+
+// NTLM forces HTTP/1 to the server from the first request that carries it, and that one connection was offered no HTTP/2 does
+// not make weir believe that the server speaks none.
+func TestNTLMGoesOverHTTP1(t *testing.T) {
+	t.Parallel()
+	w := start(t, setup{over: plain, servers: []*origin{chatOrigin(t)}, backend: "reuse = \"always\"\nh2 = true"})
+	for range 2 {
+		client := w.dial()
+		client.ask("GET / HTTP/1.1", host, "Authorization: NTLM TlRMTVNTUAABAAAA")
+		client.response().want(t, ok, "", "HTTP/1.1")
+		client.close()
+		streamed := w.dialH2(t)
+		for id := uint32(1); id < 20; id += 2 {
+			streamed.get(id, "/")
+		}
+		for id := uint32(1); id < 20; id += 2 {
+			if s := streamed.whole(id); string(s.body) != "HTTP/2.0" {
+				t.Errorf("stream %d: %q", id, s.body)
+			}
+		}
+		_ = streamed.conn.Close()
+	}
+	w.wantMetric(3, "weir_server_connections_opened_total")
+}
