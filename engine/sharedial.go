@@ -13,7 +13,12 @@ const streamsPromised = 64
 
 // sharesDial reports whether x should wait for an h2 connection that is being opened already, instead of opening its own.
 func (srv *server) sharesDial(x *exchange) bool {
-	if !srv.be.speaksH2() || srv.noH2 || x.way.need != pool.Any || x.private() {
+	switch {
+	case !srv.be.speaksH2() || srv.noH2:
+		return false
+	case x.private():
+		return srv.sharesOwnDial(x)
+	case x.way.need != pool.Any:
 		return false
 	}
 	key, promised := x.poolKey(), 0
@@ -26,6 +31,21 @@ func (srv *server) sharesDial(x *exchange) bool {
 		return false
 	}
 	return promised >= srv.line.len()
+}
+
+// sharesOwnDial reports whether the session is opening a connection already that can carry x too: the streams of a client
+// are no reason for more than one that is its own.
+func (srv *server) sharesOwnDial(x *exchange) bool {
+	if x.way.fresh || x.needsH1() {
+		return false
+	}
+	key := x.ownKey()
+	for c := x.s.hold.private; c != nil; c = c.sibling {
+		if c.srv == srv && c.stage < backOpen && !c.onlyH1 && c.node.Key() == key {
+			return true
+		}
+	}
+	return false
 }
 
 // dialBegun remembers a connection that others may share.
@@ -46,13 +66,15 @@ func (srv *server) dialEnded(c *backConn) {
 
 // kick has every exchange that waits for another's connection look again.
 func (srv *server) kick() {
-	if srv.line.sharing == 0 {
-		return
-	}
 	var sharing []*exchange
-	for x := srv.line.riders.first; x != nil; x = x.way.wait.next {
-		if x.looksOn() {
-			sharing = append(sharing, x)
+	for _, l := range [...]*list{&srv.line.riders, &srv.line.owners} {
+		if l.sharing == 0 {
+			continue
+		}
+		for x := l.first; x != nil; x = x.way.wait.next {
+			if x.looksOn() {
+				sharing = append(sharing, x)
+			}
 		}
 	}
 	for _, x := range sharing {

@@ -11,13 +11,13 @@ import (
 type waitLine struct {
 	riders, owners list
 	turns          uint64 // given out so far
-	sharing        int    // how many wait for a connection that another one opens
 }
 
 // list is doubly linked through way.next and way.prev.
 type list struct {
 	first, last *exchange
 	n           int
+	sharing     int // how many of them wait for a connection that another one opens
 }
 
 // waitTurn is an exchange's place in a waitLine.
@@ -25,7 +25,7 @@ type waitTurn struct {
 	next, prev *exchange
 	turn       uint64
 	in         *list // nil: waits in none
-	sharing    bool  // counted in waitLine.sharing
+	sharing    bool  // counted in list.sharing
 }
 
 // await lines x up for the next connection to srv that fits.
@@ -49,7 +49,7 @@ func (srv *server) await(x *exchange) {
 func (srv *server) awaitShared(x *exchange) {
 	srv.await(x)
 	x.way.wait.sharing = true
-	srv.line.sharing++
+	x.way.wait.in.sharing++
 }
 
 // unawait takes x out of the line, if it stands there.
@@ -71,7 +71,7 @@ func (srv *server) unawait(x *exchange) {
 	}
 	l.n--
 	if t.sharing {
-		srv.line.sharing--
+		l.sharing--
 	}
 	*t = waitTurn{}
 }

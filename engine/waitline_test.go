@@ -62,8 +62,8 @@ func TestWaitLineKeepsOrder(t *testing.T) {
 			if want := slices.Concat(riders, owners); !slices.Equal(got, want) || srv.line.len() != len(want) {
 				t.Fatalf("the line has %d of %d, counts %d", len(got), len(want), srv.line.len())
 			}
-			if srv.line.sharing != len(sharing) {
-				t.Fatalf("%d share, counted %d", len(sharing), srv.line.sharing)
+			if n := srv.line.riders.sharing + srv.line.owners.sharing; n != len(sharing) {
+				t.Fatalf("%d share, counted %d", len(sharing), n)
 			}
 		}
 	})

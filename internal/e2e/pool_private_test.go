@@ -301,6 +301,28 @@ func testMultiplexAndPersistence(t *testing.T, multiplex bool, persistence strin
 	}
 }
 
+// A client's streams share the server connection that is its own, however many begin before it stands.
+func TestStreamsShareTheirOwnConnection(t *testing.T) {
+	overBoth(t, func(t *testing.T, over transport) {
+		for _, keys := range []string{"multiplex = false\n", "reuse = \"never\"\n"} {
+			back := goOrigin(t, protocols{over: over, h2: true}, http.HandlerFunc(sayHello))
+			w := start(t, setup{over: over, servers: []*origin{back}, backend: keys + speakH2(over)})
+			for n := range 3 {
+				client := w.dialH2(t)
+				for id := uint32(1); id < 16; id += 2 {
+					client.get(id, "/")
+				}
+				for id := uint32(1); id < 16; id += 2 {
+					if s := client.whole(id); s.get(":status") != "200" {
+						t.Errorf("%v", s.fields)
+					}
+				}
+				w.wantMetric(float64(n+1), "weir_server_connections_opened_total", "why", "private")
+			}
+		}
+	})
+}
+
 // Without multiplex, what does not say whose it is stays with what came before on the client's connection.
 func TestClientThatDoesNotSayWhoItIs(t *testing.T) {
 	t.Parallel()
