@@ -296,6 +296,7 @@ func (e *Engine) Drain(ctx context.Context) error {
 			if left.Load() == 0 {
 				return nil // handshakes: there is no client that would notice
 			}
+			e.lastCall()
 			return fmt.Errorf("%d client connections were cut after %v", left.Load(), hard)
 		case <-ctx.Done():
 			return context.Cause(ctx)
