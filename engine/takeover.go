@@ -44,10 +44,11 @@ type given struct {
 }
 
 // askTakeover asks the worker with the most idle connections for one, if any has more than pool-low-conn. It reports
-// whether an answer will come; what the answer brings, or does not, decides whether a new connection is opened.
+// whether an answer will come; what the answer brings, or does not, decides whether a new connection is opened. Connections
+// of HTTP/2 stay where they are.
 func (x *exchange) askTakeover() bool {
 	srv := x.way.server
-	if x.way.need == pool.Never || x.private() || srv.be.speaksH2() {
+	if x.way.need == pool.Never || x.private() || srv.be.speaksH2() && !srv.noH2 {
 		return false
 	}
 	giver, ok := srv.shared.pool.Richest(x.w.id, srv.be.policy.LowConn)

@@ -306,6 +306,21 @@ func TestTakeover(t *testing.T) {
 	})
 }
 
+// Where HTTP/2 was offered and HTTP/1.1 was chosen, connections move like any of HTTP/1.1.
+func TestTakeoverWhereHTTP2WasNotChosen(t *testing.T) {
+	t.Parallel()
+	back := newTally(t, tlsed, nil)
+	w := start(t, poolSetup(tlsed, back, "h2 = true\npool-max-conn = 1"))
+	for range 40 { // the kernel gives each worker some
+		u := w.client("")
+		w.ask(u, "GET", "/")
+		u.close()
+	}
+	if opened, taken := w.opened(""), w.metric("weir_server_connection_takeovers_total"); opened > 10 || taken == 0 {
+		t.Errorf("%v connections were opened for one client at a time, %v taken over", opened, taken)
+	}
+}
+
 // shards is the idle connections of each worker.
 func shards(w *weir) []int64 {
 	var rows []struct {
