@@ -83,6 +83,10 @@ func (s *session) shakeHands() bool {
 		}
 		s.fe.cells.HandshakeFailures[s.proto]++
 		s.w.failHandshake(s, err)
+		if s.tls.Failure() == tlsio.FailPlainHTTP {
+			s.answerInClear()
+			return false
+		}
 		s.hangUp(false)
 		return false
 	}
@@ -101,6 +105,17 @@ func (s *session) shakeHands() bool {
 	s.markDirty()
 	s.begin(proto)
 	return s.stage == stageServing
+}
+
+// answerInClear says 400 to a client that has sent HTTP without TLS. It would not understand an alert, and silence tells its user
+// nothing.
+func (s *session) answerInClear() {
+	s.tls.Close()
+	s.tls = nil
+	s.stage = stageServing
+	s.h1.reader.InitRequests(s.fe.cfg.MaxHeadSize)
+	s.h1.since = s.accepted
+	s.h1.refuse(s, causeBadRequest)
 }
 
 // refuseTLS ends a connection whose handshake may not begin, with an alert in the clear (RFC 8446 section 6.2).

@@ -155,3 +155,26 @@ func TestTLSAlertOfARefusedCertificate(t *testing.T) {
 		p.close()
 	}
 }
+
+// HTTP without TLS, sent to a listener that speaks TLS, is answered in the clear: whoever sent it would not understand an alert.
+func TestTLSListenerIsSpokenToInTheClear(t *testing.T) {
+	t.Parallel()
+	back := listen(t, plain)
+	w := start(t, behind(site("site"), setup{servers: []*origin{back}}))
+	for _, request := range []string{
+		"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\n\r\nabc", "GET /",
+	} {
+		conn, err := net.Dial("tcp", w.front())
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := newPeer(t, conn)
+		client.send(request)
+		client.response().want(t, "HTTP/1.1 400 Bad Request", "Connection: close", `Proxy-Status: weir; error=http_request_error; details="bad-request"`)
+		client.end()
+	}
+	w.wantMetric(3, "weir_frontend_tls_handshake_failures_total")
+	if back.connections() != 0 {
+		t.Error("one has reached the server")
+	}
+}
