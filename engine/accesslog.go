@@ -296,7 +296,7 @@ func (x *exchange) count() {
 	if x.cut == nil {
 		return
 	}
-	f := stats.Failure{UnixNano: endedAt(x), Frontend: x.s.fe.cfg.Name, Client: x.s.peer, Status: int(x.rsp.status), Reason: x.cut.word}
+	f := stats.Failure{UnixNano: endedAt(x), Frontend: x.s.fe.cfg.Name, Client: x.s.peer, Status: int(x.rsp.status), Reason: x.cut.word, Detail: x.cut.proxy}
 	if x.way.backend != nil {
 		f.Backend = x.way.backend.cfg.Name
 	}

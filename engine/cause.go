@@ -105,16 +105,16 @@ var (
 	causeClientTimeout   = newCause("client-timeout", 408, "http_request_error", retryNever, blameClient)
 )
 
-// Faults of a server's making.
+// Faults of a server's making. Those that an operator tells apart by the error type of Proxy-Status alone share a word.
 var (
 	causeBadResponse    = newCause("bad-response", 502, "http_protocol_error", retryNever, blameServer)
 	causeStale          = newCause("stale-connection", 502, "connection_terminated", retryReplay, blameServer)
 	causeServerClosed   = newCause("server-closed", 502, "connection_terminated", retryNever, blameServer)
-	causeServerRefused  = newCause("server-refused-stream", 502, "connection_terminated", retryAnyway, blameServer)
-	causeServerReset    = newCause("server-reset", 502, "http_response_incomplete", retryNever, blameServer)
+	causeServerRefused  = newCause("stale-connection", 502, "connection_terminated", retryAnyway, blameServer)
+	causeServerReset    = newCause("server-closed", 502, "http_response_incomplete", retryNever, blameServer)
 	causeConnectFailed  = newCause("connect-failed", 503, "connection_refused", retryConnect, blameServer)
 	causeConnectTimeout = newCause("connect-timeout", 503, "connection_timeout", retryConnect, blameServer)
-	causeTLSFailed      = newCause("tls-failed", 503, "tls_protocol_error", retryConnect, blameServer)
+	causeTLSFailed      = newCause("connect-failed", 503, "tls_protocol_error", retryConnect, blameServer)
 	causeServerTimeout  = newCause("server-timeout", 504, "http_response_timeout", retryNever, blameServer)
 )
 

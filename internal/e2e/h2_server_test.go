@@ -48,7 +48,7 @@ func TestH2ServerRefusesAStream(t *testing.T) {
 	}
 	again.reply(id)
 	client.response().want(t, ok, "", "hello")
-	w.wantMetric(1, "weir_retries_total", "reason", "server-refused-stream", "outcome", "success")
+	w.wantMetric(1, "weir_retries_total", "reason", "stale-connection", "outcome", "success")
 }
 
 // What a GOAWAY says was not seen is sent again, whatever the method; what was seen is answered on the old connection.
@@ -91,7 +91,7 @@ func TestH2ServerResetsAStream(t *testing.T) {
 	server := back.acceptH2()
 	server.whole(1)
 	server.must(server.framer.WriteRSTStream(1, http2.ErrCodeInternal))
-	client.response().want(t, "HTTP/1.1 502 Bad Gateway")
+	client.response().want(t, "HTTP/1.1 502 Bad Gateway", `Proxy-Status: weir; error=http_response_incomplete; details="server-closed"`)
 	client.ask("GET / HTTP/1.1", host)
 	server.whole(3)
 	server.reply(3)

@@ -59,7 +59,10 @@ func TestTLSServerVerification(t *testing.T) {
 			m := client.response()
 			m.want(t, c.want)
 			if c.want == fails {
-				m.want(t, fails, `Proxy-Status: weir; error=tls_protocol_error; details="tls-failed"`)
+				m.want(t, fails, `Proxy-Status: weir; error=tls_protocol_error; details="connect-failed"`)
+				if out := w.done("show", "errors"); !strings.Contains(out, "tls_protocol_error") {
+					t.Errorf("an operator cannot tell that it was TLS:\n%s", out)
+				}
 			}
 		})
 	}
