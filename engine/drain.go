@@ -12,6 +12,14 @@ import (
 // machine at once.
 const drainSpread = 5 * time.Second
 
+// spreadOf is that time where hard bounds the whole; 0: nothing does.
+func spreadOf(hard time.Duration) time.Duration {
+	if hard > 0 {
+		return min(drainSpread, hard/4)
+	}
+	return drainSpread
+}
+
 // drain stops accepting and sends clients away as they become idle. hard bounds the whole drain; 0: nothing does.
 func (w *worker) drain(hard time.Duration) {
 	w.draining = true
@@ -19,11 +27,8 @@ func (w *worker) drain(hard time.Duration) {
 		w.closeListener(l)
 	}
 	w.view.listeners = nil
-	spread := drainSpread
-	if hard > 0 {
-		spread = min(spread, hard/4)
-	}
-	w.eachSession(func(s *session) { s.goAway(spread) })
+	w.spread = spreadOf(hard)
+	w.eachSession((*session).goAway)
 	for _, be := range w.view.backends {
 		for _, srv := range be.servers {
 			srv.closeIdle(stats.CauseDrain)
@@ -31,25 +36,25 @@ func (w *worker) drain(hard time.Duration) {
 	}
 }
 
-// goAway ends a session when it is idle, within spread; one that is busy learns of it with its next response. None is ended
-// in the first part of that time: a client between two requests is to find its connection open.
-func (s *session) goAway(spread time.Duration) {
-	if s.h2 != nil {
-		s.h2.goAway()
+// goAway ends a session when it is idle, within the time over which they are spread; one that is busy learns of it with its
+// next response. None is ended in the first part of that time: a client between two requests is to find its connection open.
+func (s *session) goAway() {
+	if s.stage != stageServing {
 		return
 	}
-	if s.h3 != nil {
-		s.h3.goAway()
-		return
-	}
-	if s.stage != stageServing || s.h1.state != h1Idle {
-		return
-	}
+	spread := s.w.spread
 	wait := spread/8 + time.Duration(s.w.rand.below(int64(spread-spread/8)))
 	if s.requests == 0 { // its first request may be on the wire
-		wait += firstRequestGrace
+		wait += min(firstRequestGrace, 2*spread)
 	}
-	s.arm(s.w.now.Add(wait))
+	switch {
+	case s.h2 != nil:
+		s.h2.goAwayIn(wait)
+	case s.h3 != nil:
+		s.h3.goAwayIn(wait)
+	case s.h1.state == h1Idle:
+		s.arm(s.w.now.Add(wait))
+	}
 }
 
 // firstRequestGrace is how long a connection that was accepted just before a drain has for its first request.
@@ -75,7 +80,7 @@ func (w *worker) retireFrontend(fe *frontend) {
 	fe.retired = true
 	w.eachSession(func(s *session) {
 		if s.fe == fe {
-			s.goAway(drainSpread)
+			s.goAway()
 		}
 	})
 }

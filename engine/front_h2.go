@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"weir/h2"
 	"weir/internal/buf"
 	"weir/internal/mono"
@@ -18,6 +20,7 @@ type frontH2 struct {
 	opened  bool // windows were opened by what is being read
 	free    *h2Front
 	idle    mono.Time // since when no stream is open
+	parting mono.Time // when a drain ends the connection if it is idle; zero: it does not
 	stalled int       // streams whose response waits for the client
 	since   mono.Time // since when nothing has moved although output waits or streams are stalled
 	look    mono.Time // when to look for streams whose client owes the rest of a request
@@ -376,6 +379,8 @@ func (f *frontH2) rearm() {
 func (f *frontH2) idleDue() mono.Time {
 	t := f.s.fe.cfg.Timeouts
 	switch {
+	case !f.parting.IsZero():
+		return f.parting
 	case f.away:
 		return deadlineAfter(f.idle, t.ClientFin)
 	case f.s.requests == 0:
@@ -502,6 +507,13 @@ func (f *frontH2) goAway() {
 	f.rearm()
 }
 
+// goAwayIn is goAway for a drain, which does not leave it to an idle client when it closes.
+func (f *frontH2) goAwayIn(wait time.Duration) {
+	f.goAway()
+	f.parting = f.s.w.now.Add(wait)
+	f.rearm()
+}
+
 // ended is called when a stream has ended.
 func (f *frontH2) ended() {
 	if f.live > 0 || f.s.has(buried) {
@@ -510,7 +522,7 @@ func (f *frontH2) ended() {
 	f.idle = f.s.w.now
 	if f.away || f.s.w.draining || f.s.fe.retired {
 		if !f.away {
-			f.goAway()
+			f.s.goAway()
 			return
 		}
 		f.lastWord()

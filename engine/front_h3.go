@@ -64,7 +64,7 @@ func (w *worker) openH3(c *h3.Conn) {
 	}
 	cells.Handshakes[stats.H3][resumed]++
 	if w.draining || s.fe.retired {
-		f.goAway()
+		s.goAway()
 		return
 	}
 	f.rearm()
@@ -184,12 +184,19 @@ func (f *frontH3) abortAll(c *cause) {
 }
 
 // goAway begins the goodbye.
-func (f *frontH3) goAway() {
-	if f.away == h3Stays {
-		f.away = h3Warned
-		f.conn.WarnAway()
-		f.s.arm(f.s.w.now.Add(h3GoodbyeWait))
+func (f *frontH3) goAway() { f.goAwayIn(h3GoodbyeWait) }
+
+// goAwayIn begins a goodbye that an idle client has the given time for.
+func (f *frontH3) goAwayIn(wait time.Duration) {
+	if f.away != h3Stays {
+		return
 	}
+	if f.live > 0 {
+		wait = min(wait, h3GoodbyeWait)
+	}
+	f.away = h3Warned
+	f.conn.WarnAway()
+	f.s.arm(f.s.w.now.Add(wait))
 }
 
 // ended is called when a stream has ended.
@@ -202,7 +209,7 @@ func (f *frontH3) ended() {
 	case f.away == h3Gone:
 		f.settle()
 	case f.away == h3Stays && (f.s.w.draining || f.s.fe.retired):
-		f.goAway()
+		f.s.goAway()
 	case f.away == h3Stays:
 		f.rearm()
 	}

@@ -220,6 +220,7 @@ func keepAliveOf(t *config.Timeouts) netio.KeepAlive {
 func (w *worker) apply(p *plan) {
 	old := w.view
 	w.line.follow(p.cfg)
+	w.spread = spreadOf(p.cfg.Global.HardStopAfter)
 	w.view = view{generation: p.generation, global: p.global, queues: p.queues}
 	for _, b := range p.cfg.Backends {
 		w.view.backends = append(w.view.backends, w.applyBackend(p, b, &old))

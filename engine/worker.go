@@ -63,7 +63,8 @@ type worker struct {
 
 	shared        *shared // what all workers share: the counter table and each other's mailboxes
 	draining      bool
-	endings       []ending // of what is gone from the configuration
+	spread        time.Duration // over which idle clients are sent away
+	endings       []ending      // of what is gone from the configuration
 	listenersMade uint32
 	date          dateText
 	h3            h3Side
