@@ -95,11 +95,20 @@ func h3Origin() http.Handler {
 		w.WriteHeader(http.StatusOK)
 	})
 	mux.HandleFunc("/hang", func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).EnableFullDuplex()
 		w.(http.Flusher).Flush()
-		<-r.Context().Done()
+		untilGone(r)
 	})
-	mux.HandleFunc("/wait", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	mux.HandleFunc("/wait", func(w http.ResponseWriter, r *http.Request) { untilGone(r) })
 	return mux
+}
+
+// untilGone returns when the request is taken back. A client that is kept from running says late that a request has no body,
+// or never; and only behind the end of a request does net/http look for that of its connection.
+func untilGone(r *http.Request) {
+	if _, err := io.Copy(io.Discard, r.Body); err == nil {
+		<-r.Context().Done()
+	}
 }
 
 func h3Body(n int) []byte {

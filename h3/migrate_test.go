@@ -19,6 +19,7 @@ import (
 func (r *rig) via(rl *relay) *http.Client {
 	tr := &http3.Transport{
 		TLSClientConfig: clientTLS(),
+		QUICConfig:      &quic.Config{HandshakeIdleTimeout: patience, MaxIdleTimeout: patience},
 		Dial: func(ctx context.Context, _ string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
 			return quic.DialAddrEarly(ctx, rl.addr().String(), tc, qc)
 		},
@@ -35,7 +36,7 @@ func TestAddressChange(t *testing.T) {
 	if underRace {
 		clients = 40
 	}
-	r := newRig(t, workers, nil)
+	r := newRig(t, workers, func(c *Config) { c.HandshakeTimeout = patience })
 	stop := make(chan struct{})
 	var updates sync.WaitGroup
 	updates.Go(func() {
@@ -52,8 +53,11 @@ func TestAddressChange(t *testing.T) {
 		}
 	})
 	var wg sync.WaitGroup
+	room := make(chan struct{}, 24) // a crowd that shakes hands all at once is another test's
 	for range clients {
 		wg.Go(func() {
+			room <- struct{}{}
+			defer func() { <-room }()
 			rl := newRelay(t, r.e.Addr())
 			if err := r.echoAcross(rl, size); err != nil {
 				t.Error(err)

@@ -4,6 +4,8 @@ import (
 	"net"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // crowdOf connects n clients that have each been served once and then say nothing.
@@ -47,6 +49,10 @@ func TestMemoryOfIdleClients(t *testing.T) {
 		lies   int // and for all of them together
 	}{{plain, 4000, 512, 0}, {tlsed, 1500, 8 << 10, 32 << 20}} {
 		t.Run(string(c.over), func(t *testing.T) {
+			var files unix.Rlimit
+			if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil || files.Max < uint64(2*c.n) {
+				t.Skipf("%d files may be open, %d clients are too many for that (%v)", files.Max, c.n, err)
+			}
 			back := newRecorder(t)
 			w := start(t, setup{over: c.over, servers: []*origin{back.origin}, backend: `reuse = "always"`})
 			crowdOf(t, w, 200) // what is made once is made

@@ -88,7 +88,7 @@ func TestTimeoutOfKeepAlive(t *testing.T) {
 func TestTimeoutOfAClientThatDoesNotSend(t *testing.T) {
 	overBoth(t, func(t *testing.T, over transport) {
 		back := listen(t, over)
-		w := start(t, setup{over: over, servers: []*origin{back}, frontend: useShort, tables: short("client")})
+		w := start(t, setup{over: over, servers: []*origin{back}, frontend: useShort, tables: roomy("client")})
 		client := w.dial()
 		client.ask("POST / HTTP/1.1", host, "Content-Length: 10", "", "half")
 		server := back.accept()
@@ -209,7 +209,7 @@ func TestTimeoutsAreOfTheOneWhoseTurnItIs(t *testing.T) {
 func TestTimeoutOfAServerThatDoesNotAnswer(t *testing.T) {
 	overBoth(t, func(t *testing.T, over transport) {
 		back := listen(t, over)
-		w := start(t, setup{over: over, servers: []*origin{back}, backend: "reuse = \"always\"\n" + useShort, tables: short("server")})
+		w := start(t, setup{over: over, servers: []*origin{back}, backend: "reuse = \"always\"\n" + useShort, tables: roomy("server")})
 		client := w.dial()
 		for _, part := range []string{"", "HTTP/1.1 200 OK\r\nX-A: "} {
 			client.ask("GET / HTTP/1.1", host)
@@ -228,7 +228,7 @@ func TestTimeoutOfAServerThatDoesNotAnswer(t *testing.T) {
 func TestTimeoutOfAServerInsideABody(t *testing.T) {
 	overBoth(t, func(t *testing.T, over transport) {
 		back := listen(t, over)
-		w := start(t, setup{over: over, servers: []*origin{back}, backend: useShort, tables: short("server")})
+		w := start(t, setup{over: over, servers: []*origin{back}, backend: useShort, tables: roomy("server")})
 		client := w.dial()
 		client.ask("GET / HTTP/1.1", host)
 		server := back.accept()
