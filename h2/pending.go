@@ -41,6 +41,15 @@ func (c *Conn) queueReset(id uint32, code ErrCode) {
 	c.out.buf = appendFrame32(c.block(), frameReset, id, uint32(code))
 }
 
+// queueBadRequest collects the answer to a malformed request: a status that its sender's log will show, before the reset that
+// only its HTTP/2 library will see (RFC 9113 section 8.1.1). Other heads that were encoded before it have been appended.
+func (c *Conn) queueBadRequest(id uint32) {
+	dst := c.block()
+	start := len(dst)
+	dst = c.enc.AppendStatus(c.enc.Begin(appendFrame(dst, 0, frameHeaders, 0, id)), 400)
+	c.out.buf = c.seal(dst, start, id, true)
+}
+
 // noGoAway stands for a GOAWAY that was not sent: it refuses nothing.
 const noGoAway = 1<<32 - 1
 

@@ -218,6 +218,7 @@ func (c *Conn) onBlock(block []byte, h *msg.Head, ev *Event) *Error {
 		return c.refuse(blk.id, blk.cause, ev)
 	case fateRequest:
 		if blk.cause != nil {
+			c.queueBadRequest(blk.id)
 			return c.refuse(blk.id, blk.cause, ev)
 		}
 		return c.onRequest(&blk, &sec, ev)
