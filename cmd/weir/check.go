@@ -27,7 +27,7 @@ func newCheck() *cobra.Command {
 		Long: `Report every error and warning of a configuration file, and of the files that it names, in one pass.
 
 Exit status: 0 the file can be used, 1 it has errors, 2 it has only warnings and --strict was given.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if file == "" {
 				return usage("check needs -c FILE")

@@ -107,7 +107,8 @@ func TestStatuses(t *testing.T) {
 }
 
 func TestUnknownCommandsAreGuessed(t *testing.T) {
-	for line, want := range map[string]string{"chek": `did you mean "check"?`, "help relaod": `did you mean "reload"?`, "weather": `there is no command "weather"`} {
+	for line, want := range map[string]string{"chek": `did you mean "check"?`, "help relaod": `did you mean "reload"?`, "weather": `there is no command "weather"`,
+		"check weir.toml": "a file is given by -c", "version now": `weir version takes no arguments, but "now" is one`, "sysctl check weir.toml": "a file is given by -c"} {
 		if status, _, stderr := weir(t, strings.Fields(line)...); status != exitUsage || !strings.Contains(stderr, want) {
 			t.Errorf("weir %s: status %d, no %q in %s", line, status, want, stderr)
 		}

@@ -28,7 +28,7 @@ func newConfigDiff() *cobra.Command {
 		Short: "Say what a reload would keep, change and drain",
 		Long: `Compare a configuration file with the one that a running weir has in force, or with another file (--old), and say what a
 reload would keep, change, drain and add. Nothing is changed. Exit status 1 means that NEW could not be used.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if file == "" {
 				return usage("config diff needs -c NEW")
@@ -120,7 +120,7 @@ func orNone(s string) string {
 func newConfigPrint() *cobra.Command {
 	var file string
 	c := &cobra.Command{
-		Use: "print -c FILE", Short: "Print a file with every default filled in", Args: cobra.NoArgs,
+		Use: "print -c FILE", Short: "Print a file with every default filled in", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if file == "" {
 				return usage("config print needs -c FILE")

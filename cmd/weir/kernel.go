@@ -53,7 +53,7 @@ type needsFunc func() (sysctl.Needs, error)
 func newSysctlPrint(tree sysctl.Tree, needs needsFunc) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use: "print", Short: "Print the settings as a file for /etc/sysctl.d", Args: cobra.NoArgs,
+		Use: "print", Short: "Print the settings as a file for /etc/sysctl.d", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			n, err := needs()
 			if err != nil {
@@ -74,7 +74,7 @@ func newSysctlPrint(tree sysctl.Tree, needs needsFunc) *cobra.Command {
 func newSysctlCheck(tree sysctl.Tree, needs needsFunc) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use: "check", Short: "Say which settings fall short, and what breaks", Args: cobra.NoArgs,
+		Use: "check", Short: "Say which settings fall short, and what breaks", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			n, err := needs()
 			if err != nil {
@@ -122,7 +122,7 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 func newSysctlApply(tree sysctl.Tree, needs needsFunc) *cobra.Command {
 	return &cobra.Command{
-		Use: "apply", Short: "Write the settings that fall short", Args: cobra.NoArgs,
+		Use: "apply", Short: "Write the settings that fall short", Args: noArgs,
 		Long: `Write the settings that fall short, and read each again to see that the kernel took it. They last until the next boot;
 'weir sysctl print > /etc/sysctl.d/90-weir.conf' makes them last longer.`,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -36,7 +36,7 @@ func change(name, short, long, done string) *cobra.Command {
 	var t target
 	var asJSON bool
 	c := &cobra.Command{
-		Use: name, Short: short, Long: long, Args: cobra.NoArgs,
+		Use: name, Short: short, Long: long, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			rsp, err := t.ask(c, admin.Request{Cmd: name})
 			if err != nil {

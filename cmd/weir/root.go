@@ -62,6 +62,17 @@ standard error), 2 usage, 3 nothing answers at the runtime socket.`,
 	return root
 }
 
+// noArgs refuses words behind a command that takes none, and guesses what a file is doing there.
+func noArgs(c *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case c.Flags().Lookup("config") != nil || c.InheritedFlags().Lookup("config") != nil:
+		return usage("%s takes no arguments, but %q is one; a file is given by -c", c.CommandPath(), args[0])
+	}
+	return usage("%s takes no arguments, but %q is one", c.CommandPath(), args[0])
+}
+
 // unknownCommand is the complaint about a word where a command of c belongs.
 func unknownCommand(c *cobra.Command, word string) error {
 	c.SuggestionsMinimumDistance = 2

@@ -34,7 +34,7 @@ Signals: SIGTERM, SIGINT  drain, then exit 0; the second one ends at once
          SIGHUP           reload the file, all of it or nothing
          SIGUSR2          start the binary anew and hand the listeners over`,
 		Example: "  weir run\n  weir run -c /etc/weir/weir.toml",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx := c.Context()
 			if lasts > 0 {
@@ -88,7 +88,9 @@ func startFile(file string, inherited *handover, stderr io.Writer, startPlane st
 	level.Set(cfg.Global.LogLevel)
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	logWarnings(log, report)
-	prepareKernel(cfg, log)
+	if err := prepareKernel(cfg, log); err != nil {
+		return nil, err
+	}
 	p := newProcess(file, cfg, log, level)
 	if err := p.start(startPlane, inherited); err != nil {
 		return nil, err
@@ -105,12 +107,27 @@ func logWarnings(log *slog.Logger, r *config.Report) {
 	}
 }
 
+// filesMin is fewer open files than anything can be proxied with: listeners, workers and the control plane alone need some.
+const filesMin = 64
+
+func enoughFiles(limit uint64) error {
+	if limit < filesMin {
+		return fmt.Errorf("the process may have %d open files and needs %d at the very least (ulimit -n, LimitNOFILE=)", limit, filesMin)
+	}
+	return nil
+}
+
 // prepareKernel raises what a process may raise for itself and warns about the rest.
-func prepareKernel(cfg *config.Config, log *slog.Logger) {
+func prepareKernel(cfg *config.Config, log *slog.Logger) error {
 	needs := sysctl.NeedsOf(cfg, workersOf(cfg))
 	files, err := sysctl.RaiseNoFileTo(uint64(needs.Files()))
 	if err != nil {
 		log.Warn("limit of open files not raised", "error", err)
+	}
+	if err == nil {
+		if err := enoughFiles(files); err != nil {
+			return err
+		}
 	}
 	if files < uint64(needs.Files()) {
 		log.Warn("too few open files for the limits of the configuration", "limit", files, "wanted", needs.Files(), "set", "ulimit -n, LimitNOFILE=")
@@ -118,6 +135,7 @@ func prepareKernel(cfg *config.Config, log *slog.Logger) {
 	for _, s := range sysctl.Short(sysctl.Kernel.Check(needs)) {
 		log.Warn("kernel setting falls short", "name", s.Name, "is", oneLine(s.Current), "wanted", oneLine(s.Wanted), "breaks", s.Breaks)
 	}
+	return nil
 }
 
 // start opens everything and tells whoever waits for it. After an error nothing is left open.

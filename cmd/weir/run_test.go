@@ -136,6 +136,15 @@ func TestASignalWhileTheFileIsRead(t *testing.T) {
 	}
 }
 
+func TestTooFewOpenFilesAreNoStart(t *testing.T) {
+	if err := enoughFiles(filesMin - 1); err == nil || !strings.Contains(err.Error(), "63 open files") {
+		t.Errorf("%v", err)
+	}
+	if err := enoughFiles(filesMin); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDemonstrationShowsTraffic(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

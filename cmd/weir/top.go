@@ -25,7 +25,7 @@ func newTop() *cobra.Command {
 	var once, asJSON bool
 	var interval time.Duration
 	c := &cobra.Command{
-		Use: "top", Short: "Live view of a running weir", Args: cobra.NoArgs,
+		Use: "top", Short: "Live view of a running weir", Args: noArgs,
 		Long: `Live view of a running weir, until Ctrl-C or q. With --once two looks are taken, an interval apart, and printed once.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			switch {
