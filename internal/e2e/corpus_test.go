@@ -305,7 +305,7 @@ func bystander(t *testing.T, l *lane, path string) (bad, conn string) {
 	p := l.dialAs(t)
 	defer p.close()
 	p.send("GET ", path, " HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
-	deadline := time.Now().Add(2500 * time.Millisecond)
+	deadline := time.Now().Add(patience)
 	for !p.ended && p.more(deadline) {
 	}
 	o := look(p, &vector{})
@@ -458,7 +458,7 @@ func askAgain(p *peer, path string) string {
 	if p.trySend("GET ", path, " HTTP/1.1\r\nHost: a.example\r\n\r\n") != nil {
 		return ""
 	}
-	deadline := time.Now().Add(2 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		o := look(p, &vector{})
 		switch {

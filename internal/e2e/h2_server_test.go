@@ -112,7 +112,7 @@ func TestH2ServerResetsAStream(t *testing.T) {
 func TestH2ServerIdlePing(t *testing.T) {
 	t.Parallel()
 	back := listen(t, plain)
-	w := start(t, h2cSetup(back, "idle-ping = \"150ms\""))
+	w := start(t, h2cSetup(back, "idle-ping = \"1500ms\"")) // in which a busy machine answers a PING
 	client := w.dial()
 	client.ask("GET /1 HTTP/1.1", host)
 	server := back.acceptH2()
@@ -120,7 +120,7 @@ func TestH2ServerIdlePing(t *testing.T) {
 	server.reply(1)
 	client.response().want(t, ok)
 
-	time.Sleep(200 * time.Millisecond) // silence is what is tested
+	time.Sleep(1600 * time.Millisecond) // silence is what is tested
 	client.ask("GET /2 HTTP/1.1", host)
 	_ = server.conn.SetReadDeadline(time.Now().Add(patience))
 	for pinged := false; !pinged; {
@@ -140,7 +140,7 @@ func TestH2ServerIdlePing(t *testing.T) {
 	server.reply(3)
 	client.response().want(t, ok, "", "hello")
 
-	time.Sleep(200 * time.Millisecond)
+	time.Sleep(1600 * time.Millisecond)
 	client.ask("POST /3 HTTP/1.1", host, "Content-Length: 0") // this time nobody answers
 	other := back.acceptH2()
 	if s := other.whole(1); s.get(":path") != "/3" {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"testing"
 	"time"
 )
 
@@ -55,4 +56,28 @@ func (c *caller) ask(method, path string) (status int, proxyStatus string, err e
 		c.close()
 	}
 	return r.StatusCode, r.Header.Get("Proxy-Status"), err
+}
+
+// insist is ask by a client whose idle connection may be ended by a drain, just when its next request is on the way. Any client
+// has to ask again then: that request was not taken (RFC 9112 section 9.3.1), which wantOnce is to see.
+func (c *caller) insist(method, path string) (status int, proxyStatus string, err error) {
+	status, proxyStatus, err = c.ask(method, path)
+	if err != nil && status == 0 && c.kept > 0 {
+		c.close()
+		return c.ask(method, path)
+	}
+	return status, proxyStatus, err
+}
+
+// wantOnce holds servers to have got each target once, all of them together.
+func wantOnce(t *testing.T, servers ...*recorder) {
+	t.Helper()
+	got := map[string]int{}
+	for _, r := range servers {
+		for _, m := range r.own() {
+			if got[m.target()]++; got[m.target()] == 2 {
+				t.Errorf("the server got %s twice", m.target())
+			}
+		}
+	}
 }

@@ -202,7 +202,7 @@ func TestReloadUnderLoad(t *testing.T) {
 				c := &caller{addr: w.front(), over: over}
 				defer c.close()
 				for n := 0; !stop.Load(); n++ {
-					status, reason, err := c.ask([]string{"GET", "POST"}[n%2], fmt.Sprintf("/%d/%d", i, n))
+					status, reason, err := c.insist([]string{"GET", "POST"}[n%2], fmt.Sprintf("/%d/%d", i, n))
 					if err != nil || status != 200 {
 						t.Errorf("request %d of client %d: %d %s %v", n, i, status, reason, err)
 						return
@@ -230,6 +230,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		}
 		stop.Store(true)
 		all.Wait()
+		wantOnce(t, one, two)
 		if g := w.generation(); g != 21 {
 			t.Errorf("generation %v", g)
 		}

@@ -20,8 +20,7 @@ func (w *weir) pid() int {
 }
 
 // TestUpgradeUnderLoad replaces the binary, by command and by signal, while clients go on asking: no connection is refused
-// and no request fails. A drain ends idle connections, and one may end under the request that comes at that moment: any client
-// has to ask again then, since that request was not taken (RFC 9112 section 9.3.1). The server gets each request once.
+// and no request fails.
 func TestUpgradeUnderLoad(t *testing.T) {
 	overBoth(t, func(t *testing.T, over transport) {
 		back := newRecorder(t)
@@ -41,11 +40,7 @@ func TestUpgradeUnderLoad(t *testing.T) {
 						c.close() // so that there are always new connections too
 					}
 					method, path := []string{"GET", "POST"}[n%2], fmt.Sprintf("/%d/%d", i, n)
-					status, reason, err := c.ask(method, path)
-					if err != nil && status == 0 && c.kept > 0 {
-						c.close()
-						status, reason, err = c.ask(method, path)
-					}
+					status, reason, err := c.insist(method, path)
 					if err != nil || status != 200 {
 						t.Errorf("request %d of client %d: %d %s %v", n, i, status, reason, err)
 						return
@@ -78,12 +73,7 @@ func TestUpgradeUnderLoad(t *testing.T) {
 		}
 		stop.Store(true)
 		all.Wait()
-		got := map[string]int{}
-		for _, m := range back.own() {
-			if got[m.target()]++; got[m.target()] == 2 {
-				t.Errorf("the server got %s twice", m.target())
-			}
-		}
+		wantOnce(t, back)
 		w.done("drain")
 		eventually(t, "every process has ended", func() bool { return strings.Count(w.log.String(), "msg=over") == 3 })
 	})
