@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -31,10 +32,18 @@ func chatOrigin(t *testing.T) *origin {
 // whether one of its HTTP/2 connections is known or not, and its other requests over HTTP/2 as before.
 func TestWebSocketToServersWithoutExtendedConnect(t *testing.T) {
 	t.Parallel()
-	for _, known := range []bool{false, true} {
-		t.Run(fmt.Sprintf("known %v", known), func(t *testing.T) {
+	const one = "\nlimits = \"one\"" // an HTTP/2 connection has to make way
+	for name, more := range map[string]string{
+		"unknown": "", "known": "", "known, one connection": one, "unknown, one connection": one, "known, reuse never": "\nreuse = \"never\"",
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := start(t, setup{over: plain, servers: []*origin{chatOrigin(t)}, backend: "reuse = \"always\"\nh2 = true"})
+			known := strings.HasPrefix(name, "known")
+			backend := "h2 = true" + more
+			if !strings.Contains(more, "reuse") {
+				backend += "\nreuse = \"always\""
+			}
+			w := start(t, setup{over: plain, servers: []*origin{chatOrigin(t)}, backend: backend, tables: "[limits.one]\nmax-conn = 1"})
 			plainly := func() {
 				t.Helper()
 				c := w.dial()
