@@ -408,9 +408,13 @@ func (t *h2Back) reqHead(h *msg.Head, end bool) {
 	if h.Flags.Has(msg.FlagUpgrade) && !t.mayConnect() {
 		return
 	}
-	w := t.b.c.w
+	w, authority := t.b.c.w, h.Authority
+	if authority.Len() == 0 { // HTTP/1.0 without Host: as towards h1 servers, of which few do without one
+		h.Authority = h.PutString(t.b.c.srv.cfg.Address)
+	}
 	end = end && !h.Flags.Has(msg.FlagUpgrade)
 	w.headBuf = t.b.codec.AppendHead(w.headBuf[:0], t.stream, h, end)
+	h.Authority = authority
 	t.b.c.write(w.headBuf)
 }
 

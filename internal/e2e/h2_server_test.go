@@ -225,6 +225,30 @@ func TestH2ServerFallsBack(t *testing.T) {
 	}
 }
 
+// A client of HTTP/1.0 need not name a host. A server of HTTP/2 gets its own address as the authority, as one of HTTP/1 does as
+// Host.
+func TestH2ServerIsNamedIfNobodyIs(t *testing.T) {
+	t.Parallel()
+	for _, h2 := range []bool{false, true} {
+		back := listen(t, plain)
+		if !h2 {
+			client := start(t, setup{over: plain, servers: []*origin{back}}).dial()
+			client.ask("GET / HTTP/1.0")
+			back.serveOne().want(t, "GET / HTTP/1.1", "Host: "+back.addr)
+			client.response().want(t, ok)
+			continue
+		}
+		client := start(t, h2cSetup(back, "")).dial()
+		client.ask("GET / HTTP/1.0")
+		server := back.acceptH2()
+		if s := server.asked(1); s.get(":authority") != back.addr {
+			t.Errorf("%v", s.fields)
+		}
+		server.reply(1)
+		client.response().want(t, ok)
+	}
+}
+
 // HTTP_1_1_REQUIRED (RFC 9113 section 7) is what servers say that want to authenticate a connection: the request is sent again
 // over HTTP/1.1, whatever its method, and later ones go over HTTP/2 as before.
 func TestH2ServerRequiresHTTP1(t *testing.T) {
