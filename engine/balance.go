@@ -95,8 +95,9 @@ func (be *backend) balance(x *exchange) *server {
 }
 
 // roundRobin is the smooth weighted kind: each server gains its weight, the richest serves and pays the sum. With shared
-// connections a server whose connections are all busy is skipped when another has an idle one that the exchange may use.
-// A server that has no connection is not busy: skipping it as well would leave it without any for ever.
+// connections a server whose connections are all busy is skipped when another has an idle one that the exchange may use. It
+// pays all the same: what it was spared would else come all at once when it is free. A server that has no connection is not
+// busy: skipping it as well would leave it without any for ever.
 func (be *backend) roundRobin(x *exchange) *server {
 	var best, bestIdle *server
 	total := 0
@@ -117,10 +118,10 @@ func (be *backend) roundRobin(x *exchange) *server {
 	if best == nil {
 		return nil
 	}
-	if bestIdle != nil && bestIdle != best && best.busy() && be.mayShare(x) {
-		best = bestIdle
-	}
 	best.credit -= total
+	if bestIdle != nil && bestIdle != best && best.busy() && be.mayShare(x) {
+		return bestIdle
+	}
 	return best
 }
 
