@@ -313,14 +313,17 @@ func (f *frontH1) onEnd(s *session) {
 }
 
 // onGone is called when nothing can be sent to the client any more.
-func (f *frontH1) onGone(s *session, c *cause) {
+func (f *frontH1) onGone(s *session, c *cause) { f.leave(s, c, true) }
+
+// leave ends the exchange under way and the connection, abort as in session.close.
+func (f *frontH1) leave(s *session, c *cause, abort bool) {
 	if f.x != nil {
 		x := f.x
 		f.x = nil
 		x.front = goneFront{}
 		x.abort(c)
 	}
-	s.hangUp(true)
+	s.hangUp(abort)
 }
 
 func (f *frontH1) onTimeout(s *session) {
@@ -344,7 +347,8 @@ func (f *frontH1) onTimeout(s *session) {
 			s.arm(mono.Never)
 			return
 		}
-		f.onGone(s, causeClientTimeout)
+		begun := f.x == nil || f.x.rsp.state != rspAwaited
+		f.leave(s, causeClientTimeout, begun) // where nothing has begun a FIN cannot be taken for its end
 	case h1Tunnel:
 		f.onGone(s, causeClientTimeout)
 	}

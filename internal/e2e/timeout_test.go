@@ -318,6 +318,20 @@ func TestTimeoutOfAQueue(t *testing.T) {
 	})
 }
 
+// A client that has ended its direction waits no longer than client-fin for a response to begin; its connection ends in order.
+func TestTimeoutOfAHalfClosedClient(t *testing.T) {
+	t.Parallel()
+	back := listen(t, plain)
+	w := start(t, setup{servers: []*origin{back}, frontend: useShort, tables: short("client-fin")})
+	client := w.dial()
+	client.ask("GET / HTTP/1.1", host)
+	server := back.accept()
+	server.request()
+	client.finish()
+	client.end()
+	server.gone()
+}
+
 func TestTimeoutOfATunnel(t *testing.T) {
 	overBoth(t, func(t *testing.T, over transport) {
 		back := listen(t, over)
