@@ -1,7 +1,7 @@
 package netio
 
 import (
-	"runtime"
+	"errors"
 	"slices"
 	"testing"
 
@@ -25,14 +25,18 @@ func TestPinThread(t *testing.T) {
 		var set unix.CPUSet
 		unix.SchedGetaffinity(0, &set)
 		var where []int
-		for cpu := range runtime.NumCPU() * 4 {
+		for cpu := range len(set) * 64 {
 			if set.IsSet(cpu) {
 				where = append(where, cpu)
 			}
 		}
 		done <- result{err, where}
 	}()
-	if r := <-done; r.err != nil || !slices.Equal(r.where, []int{last}) {
+	r := <-done
+	if errors.Is(r.err, unix.EPERM) {
+		t.Skip("where no thread may choose its CPU: ", r.err)
+	}
+	if r.err != nil || !slices.Equal(r.where, []int{last}) {
 		t.Errorf("pinned to %v (%v), want %d", r.where, r.err, last)
 	}
 	for _, cpu := range []int{-1, 8192, 8191} {
