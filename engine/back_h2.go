@@ -395,7 +395,7 @@ func (b *backH2) settle() {
 	if b.live > 0 {
 		return
 	}
-	if b.goaway || c.srv.retired {
+	if b.goaway {
 		c.end(b.why, false)
 		return
 	}

@@ -81,6 +81,26 @@ func TestH2ServerGoesAway(t *testing.T) {
 	w.wantMetric(1, "weir_server_connections_closed_total", "cause", "goaway")
 }
 
+// A server that a reload has taken away finishes its streams. Its connection has been drained then.
+func TestH2ServerIsTakenAway(t *testing.T) {
+	t.Parallel()
+	back, other := listen(t, plain), listen(t, plain)
+	for _, keys := range []string{"", "multiplex = false"} {
+		w := start(t, h2cSetup(back, keys))
+		client := w.dial()
+		client.ask("GET / HTTP/1.1", host)
+		server := back.acceptH2()
+		server.asked(1)
+		w.rewrite(func(s *setup) { s.servers = []*origin{other} })
+		w.reload()
+		server.reply(1)
+		client.response().want(t, ok, "", "hello")
+		server.end()
+		w.wantMetric(1, "weir_server_connections_closed_total", "cause", "drain")
+		w.wantMetric(1, "weir_server_connections_closed_total")
+	}
+}
+
 // A reset in the middle is the exchange's end, not the connection's.
 func TestH2ServerResetsAStream(t *testing.T) {
 	t.Parallel()
