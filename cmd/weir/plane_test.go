@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,7 +118,12 @@ func (n *notingPlane) Stop() {
 	}
 }
 
-func (n *notingPlane) Ready() (bool, string) { return true, "ready" }
+func (n *notingPlane) Ready() (bool, string) {
+	if slices.Contains(n.said(), "drain") {
+		return false, "draining"
+	}
+	return true, "ready"
+}
 
 func (n *notingPlane) Snapshot(context.Context) (*stats.Snapshot, error) {
 	n.mu.Lock()

@@ -35,6 +35,8 @@ type process struct {
 	lives  []*os.File    // of the processes before this one: pipes that end with them
 	life   *os.File      // ours, as the next process sees it; nil: there is none. Never closed: it ends with us
 
+	closing sync.WaitGroup // servers that answer whom they have accepted; the process ends after them
+
 	mu         sync.Mutex // guards the rest
 	cfg        *config.Config
 	generation uint64
@@ -276,10 +278,19 @@ func (p *process) apply(ctx context.Context, cfg *config.Config) (oldGen, newGen
 	}
 	if http != p.http {
 		// Not waited for: the command that brought us here may have come in through it.
-		go closeServer(p.http)
+		p.closeLater(p.http)
 		p.http = http
 	}
 	return from, to, nil
+}
+
+// closeLater closes a server beside what goes on.
+func (p *process) closeLater(s *admin.Server) {
+	p.closing.Add(1)
+	go func() {
+		defer p.closing.Done()
+		closeServer(s)
+	}()
 }
 
 // Running is the configuration in force.
@@ -295,8 +306,17 @@ func (p *process) Config() string { return p.Running().WriteTOML() }
 // ConfigJSON implements admin.Engine.
 func (p *process) ConfigJSON() []byte { return p.Running().WriteJSON() }
 
-// Ready implements admin.Engine.
-func (p *process) Ready() (bool, string) { return p.plane.Ready() }
+// Ready implements admin.Engine. Who is answered by a process that was replaced a moment ago asks about the service, which goes
+// on in the new one.
+func (p *process) Ready() (bool, string) {
+	p.mu.Lock()
+	replaced := p.replaced
+	p.mu.Unlock()
+	if replaced {
+		return true, "ready"
+	}
+	return p.plane.Ready()
+}
 
 // Snapshot implements admin.Engine. Rates are made of two of them, so each says when it was taken: the workers have no
 // calendar.

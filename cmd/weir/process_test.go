@@ -291,6 +291,9 @@ func TestDrainAnswersBeforeTheProcessEnds(t *testing.T) {
 		t.Errorf("status %d, %q %s", status, stdout, stderr)
 	}
 	<-r.ended
+	if ok, why := r.p.Ready(); ok {
+		t.Errorf("drained and %s", why)
+	}
 	if _, err := os.Stat(r.socket); err == nil {
 		t.Error("the runtime socket is still there")
 	}
@@ -444,6 +447,9 @@ func TestUpgradeHandsTheListenersOver(t *testing.T) {
 		t.Fatalf("status %d, %q %s", status, stdout, stderr)
 	}
 	<-r.ended // our process has drained and closed its sockets; only the new one is left
+	if ok, why := r.p.Ready(); !ok {
+		t.Errorf("the last to ask the old process hears %q of a service that goes on", why)
+	}
 	if !answers(r.front) {
 		t.Error("nobody listens at the frontend")
 	}

@@ -238,6 +238,7 @@ func (p *process) finish() {
 	defer p.change.Unlock()
 	closeServer(p.socket)
 	closeServer(p.http)
+	p.closing.Wait()
 	p.access.close()
 	p.log.Info("over")
 }

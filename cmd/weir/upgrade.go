@@ -60,7 +60,7 @@ func (p *process) Upgrade(ctx context.Context) (oldGen, newGen uint64, err error
 	}
 	p.notify(fmt.Sprintf("MAINPID=%d", next.pid))
 	// Both processes accept on the admin listener now; whoever scrapes is to find the new one.
-	go closeServer(p.http)
+	p.closeLater(p.http)
 	p.http = nil
 	go p.logged("drain", p.Drain)
 	oldGen, _, _ = p.unchanged(nil)

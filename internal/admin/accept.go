@@ -17,11 +17,14 @@ import (
 //   - the second time that descriptors run out its poller spins, starting a goroutine each round.
 type acceptor struct {
 	net.Listener
-	file  *os.File // a duplicate, whose descriptor does not close while raw uses it
-	raw   rawConn
-	fd    int
-	tcp   bool
-	spare *os.File // given up to accept one connection when descriptors have run out; nil when it is used up
+	file *os.File // a duplicate, whose descriptor does not close while raw uses it
+	raw  rawConn
+	fd   int
+	tcp  bool
+	// expect is told before a connection is looked for, and whether one came; when it says no the queue is another's to take.
+	expect func() bool
+	came   func(one bool)
+	spare  *os.File // given up to accept one connection when descriptors have run out; nil when it is used up
 }
 
 type rawConn interface {
@@ -32,7 +35,7 @@ type rawConn interface {
 const exhaustedPause = 10 * time.Millisecond
 
 // newAcceptor takes ln over.
-func newAcceptor(ln net.Listener) (*acceptor, error) {
+func newAcceptor(ln net.Listener, expect func() bool, came func(bool)) (*acceptor, error) {
 	filer, ok := ln.(interface{ File() (*os.File, error) })
 	if !ok {
 		_ = ln.Close()
@@ -43,7 +46,7 @@ func newAcceptor(ln net.Listener) (*acceptor, error) {
 		_ = ln.Close()
 		return nil, err
 	}
-	a := &acceptor{Listener: ln, file: file, fd: int(file.Fd())}
+	a := &acceptor{Listener: ln, file: file, fd: int(file.Fd()), expect: expect, came: came}
 	_, a.tcp = ln.(*net.TCPListener)
 	if a.raw, err = file.SyscallConn(); err != nil {
 		_ = a.Close()
@@ -77,6 +80,19 @@ func (a *acceptor) restoreSpare() {
 // Accept takes one connection, or none: nil without an error. netpoll's poller calls it when the descriptor is readable.
 // The only error is that the listener was closed.
 func (a *acceptor) Accept() (net.Conn, error) {
+	if !a.expect() {
+		time.Sleep(exhaustedPause)
+		return nil, nil
+	}
+	conn, err := a.take()
+	a.came(conn != nil)
+	if conn == nil {
+		return nil, err // not a nil *accepted in an interface
+	}
+	return conn, err
+}
+
+func (a *acceptor) take() (*accepted, error) {
 	fd, errno, err := a.accept()
 	if err != nil {
 		return nil, net.ErrClosed

@@ -15,7 +15,7 @@ func newTestAcceptor(t *testing.T) *acceptor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := newAcceptor(ln)
+	a, err := newAcceptor(ln, func() bool { return true }, func(bool) {})
 	if err != nil {
 		t.Fatal(err)
 	}

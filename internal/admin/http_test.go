@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -277,6 +278,48 @@ func TestListenerCanBeHandedOver(t *testing.T) {
 	}
 	if _, _, body := get(t, addr, "/readyz"); body != "this is the new one\n" {
 		t.Errorf("after the old one closed: %q", body)
+	}
+}
+
+// TestCloseAnswersWhomItAccepted: in an upgrade the client of the old process cannot know that there is a new one.
+func TestCloseAnswersWhomItAccepted(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := httpBounds
+	b.fresh = time.Minute
+	c := newControl(newFake())
+	l, err := newListener(ln, b, func() protocol { return newExchange(&site{control: c, metrics: newMetrics()}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := rawTCP(t, ln.Addr().String())
+	for accepted := false; !accepted; runtime.Gosched() {
+		l.mu.Lock()
+		accepted = len(l.peers) == 1
+		l.mu.Unlock()
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- l.close(t.Context()) }()
+	for leaves := false; !leaves; runtime.Gosched() {
+		l.mu.Lock()
+		leaves = l.leaves
+		l.mu.Unlock()
+	}
+	if _, err := io.WriteString(client, "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(client); err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 200 ") {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fresh != 0 || l.busy != 0 {
+		t.Errorf("%d fresh, %d busy", l.fresh, l.busy)
 	}
 }
 

@@ -35,6 +35,7 @@ type bounds struct {
 	request time.Duration // from the first byte of a request to its last
 	idle    time.Duration // between requests
 	write   time.Duration // for a whole answer
+	fresh   time.Duration // for the first request of a connection that was accepted just before the end
 }
 
 // listener serves one listening socket on netpoll, until it is closed.
@@ -46,19 +47,21 @@ type listener struct {
 	cancel context.CancelFunc
 	served chan struct{} // closed when the loop no longer accepts
 
-	mu    sync.Mutex
-	peers map[*peer]struct{}
-	busy  int           // peers with a task
-	quiet chan struct{} // set while someone waits for busy to become 0; closed then
+	mu     sync.Mutex
+	peers  map[*peer]struct{}
+	busy   int           // peers with a task
+	fresh  int           // peers that have not asked for anything yet, and who is being accepted
+	leaves bool          // nobody is accepted any more
+	fewer  chan struct{} // set while someone waits for one of these to become 0; closed when one of them sinks
 }
 
 // newListener starts to serve ln, which belongs to it from now on.
 func newListener(ln net.Listener, b bounds, open func() protocol) (*listener, error) {
-	a, err := newAcceptor(ln)
+	l := &listener{bounds: b, open: open, served: make(chan struct{}), peers: map[*peer]struct{}{}}
+	a, err := newAcceptor(ln, l.expect, l.came)
 	if err != nil {
 		return nil, err
 	}
-	l := &listener{bounds: b, open: open, served: make(chan struct{}), peers: map[*peer]struct{}{}}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.loop, err = netpoll.NewEventLoop(onInput, netpoll.WithOnPrepare(l.onAccept), netpoll.WithWriteTimeout(b.write))
 	if err != nil {
@@ -72,6 +75,29 @@ func newListener(ln net.Listener, b bounds, open func() protocol) (*listener, er
 	return l, nil
 }
 
+// expect counts a connection that is about to be accepted: once it is off the queue it has to be answered. False: what is in
+// the queue is left there.
+func (l *listener) expect() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.leaves {
+		return false
+	}
+	l.fresh++
+	return true
+}
+
+// came takes that back when there was none.
+func (l *listener) came(one bool) {
+	if one {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fresh--
+	l.sankLocked()
+}
+
 type peerKey struct{}
 
 // onAccept is called by netpoll's poller before the connection is watched. Closing it there refuses it.
@@ -79,6 +105,7 @@ func (l *listener) onAccept(conn netpoll.Connection) context.Context {
 	p := &peer{l: l, conn: conn, proto: l.open()}
 	oldest, ok := l.admit(p)
 	if !ok {
+		l.came(false)
 		_ = conn.Close()
 		return context.Background()
 	}
@@ -110,13 +137,21 @@ func (l *listener) admit(p *peer) (evicted *peer, ok bool) {
 	}
 	p.since = time.Now()
 	p.armLocked(l.bounds.request)
+	p.fresh = true // and counted: it was expected
 	l.peers[p] = struct{}{}
 	return evicted, true
 }
 
-// close stops serving. Tasks that were begun are finished and answered first, unless ctx ends before.
+// close stops serving. Tasks that were begun are finished and answered first, unless ctx ends before. In an upgrade the next
+// process accepts from the same queue: what this one has taken out of it is to be answered, and the rest is left there.
 func (l *listener) close(ctx context.Context) error {
-	err := l.waitQuiet(ctx)
+	l.mu.Lock()
+	l.leaves = true
+	l.mu.Unlock()
+	first, cancel := context.WithTimeout(ctx, l.bounds.fresh)
+	_ = l.wait(first, func() bool { return l.fresh == 0 && l.busy == 0 })
+	cancel()
+	err := l.wait(ctx, func() bool { return l.busy == 0 })
 	l.cancel()
 	// netpoll takes a connection without unread input for idle, also one whose task still runs: that is why this comes
 	// after the wait.
@@ -145,22 +180,32 @@ func (l *listener) shutdown(ctx context.Context) error {
 	}
 }
 
-func (l *listener) waitQuiet(ctx context.Context) error {
-	l.mu.Lock()
-	if l.busy == 0 {
+// wait returns when done says so, which is asked with mu held, or when ctx ends.
+func (l *listener) wait(ctx context.Context, done func() bool) error {
+	for {
+		l.mu.Lock()
+		if done() {
+			l.mu.Unlock()
+			return nil
+		}
+		if l.fewer == nil {
+			l.fewer = make(chan struct{})
+		}
+		fewer := l.fewer
 		l.mu.Unlock()
-		return nil
+		select {
+		case <-fewer:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	if l.quiet == nil {
-		l.quiet = make(chan struct{})
-	}
-	quiet := l.quiet
-	l.mu.Unlock()
-	select {
-	case <-quiet:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+}
+
+// sankLocked tells who waits that there are fewer peers of a kind.
+func (l *listener) sankLocked() {
+	if l.fewer != nil {
+		close(l.fewer)
+		l.fewer = nil
 	}
 }
 

@@ -32,6 +32,7 @@ type peer struct {
 
 	proto     protocol
 	in        []byte    // what next has not taken
+	fresh     bool      // it has not asked for anything yet
 	busy      bool      // a task runs; only it writes
 	lingering bool      // refused: input is thrown away
 	discarded int       // bytes thrown away while lingering
@@ -91,8 +92,18 @@ func (p *peer) nextLocked() task {
 	if do != nil {
 		p.busy = true
 		p.l.busy++
+		p.settledLocked()
 	}
 	return do
+}
+
+// settledLocked is called when the peer has asked for something, or never will.
+func (p *peer) settledLocked() {
+	if p.fresh {
+		p.fresh = false
+		p.l.fresh--
+		p.l.sankLocked()
+	}
 }
 
 // serve does tasks until the input holds no whole request any more.
@@ -116,10 +127,7 @@ func (p *peer) finish(then fate) task {
 	p.busy = false
 	p.since = time.Now()
 	p.l.busy--
-	if p.l.busy == 0 && p.l.quiet != nil {
-		close(p.l.quiet)
-		p.l.quiet = nil
-	}
+	p.l.sankLocked()
 	if then != keepOpen {
 		p.lingering, p.in = true, nil
 		p.armLocked(lingerTime)
@@ -160,4 +168,5 @@ func (p *peer) onClose() {
 	defer p.l.mu.Unlock()
 	p.timer.Stop() // admit has set it: who was not admitted has no callback
 	delete(p.l.peers, p)
+	p.settledLocked()
 }

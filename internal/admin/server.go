@@ -16,15 +16,18 @@ type Options struct {
 	HTTPListener net.Listener // a *net.TCPListener that is open already (an upgrade hands it over); instead of HTTP
 }
 
+// freshTime is longer than a request takes to follow its connection.
+const freshTime = 500 * time.Millisecond
+
 // What clients of the two listeners may cost. A worker is never among it: both only talk to the control plane.
 var (
 	socketBounds = bounds{
 		conns: 32, input: 2 * requestBytesMax,
-		request: 10 * time.Second, idle: 5 * time.Minute, write: 30 * time.Second,
+		request: 10 * time.Second, idle: 5 * time.Minute, write: 30 * time.Second, fresh: freshTime,
 	}
 	httpBounds = bounds{
 		conns: 64, input: 4 * headBytesMax,
-		request: 10 * time.Second, idle: 75 * time.Second, write: 30 * time.Second,
+		request: 10 * time.Second, idle: 75 * time.Second, write: 30 * time.Second, fresh: freshTime,
 	}
 )
 
