@@ -102,7 +102,8 @@ func (a *accessLine) follow(cfg *config.Config) {
 	a.on = a.log != nil && cfg.Global.AccessLog != config.AccessLogOff
 }
 
-// handOver gives the batch to the writer, or drops it if the writer is behind.
+// handOver gives the batch to the writer. If that is behind, the batch waits for a later turn and grows, and is dropped when it
+// is full: turns can be so short that a writer which is kept from running for a moment misses hundreds.
 func (a *accessLine) handOver() {
 	if a.log != nil && a.log.lost.Load() > 0 {
 		a.w.stats.Loop.LogDropped += a.log.lost.Swap(0)
@@ -115,10 +116,24 @@ func (a *accessLine) handOver() {
 		a.w.stats.Loop.LogLines += a.lines
 		a.batch = nil
 	default:
+		if len(a.batch.B) < accessBatch {
+			return
+		}
 		a.w.stats.Loop.LogDropped += a.lines
 		a.batch.Reset()
 	}
 	a.lines = 0
+}
+
+// accessRetry is when a worker that could sleep looks again whether the writer takes its batch.
+const accessRetry = 10 * time.Millisecond
+
+// retryAt is when handOver is due if no turn comes before.
+func (a *accessLine) retryAt() mono.Time {
+	if a.lines == 0 {
+		return mono.Never
+	}
+	return a.w.now.Add(accessRetry)
 }
 
 // write appends the line of an exchange that has ended.

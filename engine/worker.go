@@ -118,7 +118,7 @@ func (w *worker) sleepUntil() mono.Time {
 		return 0
 	}
 	w.stats.Loop.Sleeps++
-	return w.wheel.Next()
+	return min(w.wheel.Next(), w.line.retryAt())
 }
 
 func (w *worker) dispatch(e *netio.Event) {
