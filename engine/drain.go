@@ -146,10 +146,13 @@ func (srv *server) retire() {
 	srv.closeIdle(stats.CauseDrain)
 }
 
-// closeIdle empties this worker's shard.
+// closeIdle empties this worker's shard. Connections of a session's own go too where the server gets nothing any more: no
+// request will ever come on them.
 func (srv *server) closeIdle(why stats.Cause) {
+	useless := srv.retired || srv.state >= stats.StateDown
 	srv.w.conns.each(func(c *conn) {
-		if b, ok := c.owner.(*backConn); ok && b.srv == srv && b.stage == backOpen && b.owner == nil && b.isIdle() {
+		b, ok := c.owner.(*backConn)
+		if ok && b.srv == srv && b.stage == backOpen && b.isIdle() && (b.owner == nil || useless && b.gauge != gaugeDraining) {
 			b.rouse(why)
 		}
 	})

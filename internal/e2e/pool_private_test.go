@@ -323,6 +323,33 @@ func TestStreamsShareTheirOwnConnection(t *testing.T) {
 	})
 }
 
+// A connection of a session's own does not outlast its server's use: the client goes on with another one.
+func TestPrivateConnectionToAServerOutOfUse(t *testing.T) {
+	t.Parallel()
+	for _, keys := range []string{"multiplex = false", `reuse = "never"`} {
+		for _, out := range []string{"maint", "gone"} {
+			backs, servers := town(t, 2, nil)
+			w := start(t, setup{servers: servers, backend: keys})
+			u := w.client("")
+			w.ask(u, "GET", "/")
+			if backs[0].requests() == 0 {
+				backs[0], backs[1], servers[0], servers[1] = backs[1], backs[0], servers[1], servers[0]
+			}
+			if out == "maint" {
+				w.done("set", "server", "api/s1", "state", "maint")
+			} else {
+				w.rewrite(func(s *setup) { s.servers = servers[1:] })
+				w.reload()
+			}
+			eventually(t, "the server has no connections", func() bool { return backs[0].open() == 0 })
+			w.wantMetric(1, "weir_server_connections_closed_total", "cause", "drain")
+			if r := w.ask(u, "POST", "/"); r.header.Get("X-Server") != servers[1].addr {
+				t.Errorf("%s, %s: the client goes on at %s", keys, out, r.header.Get("X-Server"))
+			}
+		}
+	}
+}
+
 // Without multiplex, what does not say whose it is stays with what came before on the client's connection.
 func TestClientThatDoesNotSayWhoItIs(t *testing.T) {
 	t.Parallel()
