@@ -169,7 +169,7 @@ func TestLimitsChangeEverywhereAtOnce(t *testing.T) {
 	hold := newHolding(t)
 	back := newTally(t, plain, hold.serve)
 	w := start(t, setup{servers: []*origin{back.origin}, global: "workers = 2\nlimits = \"shared\"", frontend: `limits = "shared"`,
-		backend: "limits = \"shared\"\nreuse = \"never\"", tables: "[limits.shared]\nmax-conn = 5\nqueue-timeout = \"8s\""})
+		backend: "limits = \"shared\"\nreuse = \"never\"", tables: "[limits.shared]\nmax-conn = 5\nqueue-timeout = \"10m\""})
 	var answered atomic.Int64
 	done := make(chan struct{})
 	go func() {

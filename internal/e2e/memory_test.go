@@ -54,7 +54,8 @@ func TestMemoryOfIdleClients(t *testing.T) {
 				t.Skipf("%d files may be open, %d clients are too many for that (%v)", files.Max, c.n, err)
 			}
 			back := newRecorder(t)
-			w := start(t, setup{over: c.over, servers: []*origin{back.origin}, backend: `reuse = "always"`})
+			w := start(t, setup{over: c.over, servers: []*origin{back.origin}, backend: `reuse = "always"`, frontend: `timeouts = "idle"`,
+				tables: "[timeouts.idle]\nhttp-keep-alive = \"1h\"\n"})
 			crowdOf(t, w, 200) // what is made once is made
 			before := w.rss()
 			crowdOf(t, w, c.n)
