@@ -214,7 +214,8 @@ func (c *backConn) end(why stats.Cause, abort bool) {
 	if c.stage == backClosed {
 		return
 	}
-	if c.stage == backOpen && !c.check {
+	open := c.stage == backOpen
+	if open && !c.check {
 		c.srv.be.cells.RequestsPerConn.Observe(int64(c.node.Recycle.Uses()))
 	}
 	c.stage = backClosed
@@ -223,6 +224,9 @@ func (c *backConn) end(why stats.Cause, abort bool) {
 	c.srv.forget(c)
 	if c.owner != nil {
 		c.owner.dropPrivate(c)
+	}
+	if open && !abort && c.partWays() {
+		return
 	}
 	c.conn.close(abort)
 	c.tokens.release()

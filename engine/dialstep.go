@@ -86,8 +86,7 @@ func (x *exchange) dialStep(s step) {
 func (x *exchange) takeDial(c *limit.Count, q *queue) {
 	be := x.way.backend
 	if most := c.Max(); most > 0 && c.Current() >= most {
-		be.giveWay()
-		if c.Current() >= most && x.squeezeIn() {
+		if !be.giveWay() && x.squeezeIn() {
 			return
 		}
 	}

@@ -196,6 +196,8 @@ func (w *worker) shut() {
 			o.close(false)
 		case *backConn:
 			o.end(stats.CauseDrain, false)
+		case *parting:
+			o.over(false)
 		}
 	})
 	for _, l := range w.view.listeners {

@@ -52,16 +52,20 @@ func (be *backend) evict() *backConn {
 // shed closes this worker's idle connections beyond a limit that was lowered since they were opened, whether or not anybody
 // waits. Those in use finish what they carry. Two workers may find the same connection too many, and close one each.
 func (be *backend) shed() {
-	for (exceeded(be.limits.Conn) || be.secure != nil && exceeded(be.limits.SSLConn)) && be.giveWay() {
+	for (be.exceeds(be.limits.Conn) || be.secure != nil && be.exceeds(be.limits.SSLConn)) && be.giveWay() {
 	}
 }
 
-// exceeded reports whether more tokens are out than there may be now.
-func exceeded(c *limit.Count) bool { most := c.Max(); return most > 0 && c.Current() > most }
+// exceeds reports whether more tokens are out than there may be, those left aside that are about to come back.
+func (be *backend) exceeds(c *limit.Count) bool {
+	most := c.Max()
+	return most > 0 && c.Current()-int64(be.parting) > most
+}
 
-// makeWay gives up idle connections of this worker until nobody waits for a token, and reports whether it gave up any.
+// makeWay gives up idle connections of this worker until as many tokens are about to come back as are waited for, and reports
+// whether it gave up any, or none was needed.
 func (be *backend) makeWay() (any bool) {
-	for q := be.awaited(); q != nil; q = be.awaited() {
+	for q := be.awaited(); q != nil && q.Waiting() > be.parting; q = be.awaited() {
 		c := be.evict()
 		if c == nil {
 			return any
@@ -73,7 +77,7 @@ func (be *backend) makeWay() (any bool) {
 		}
 		c.end(stats.CauseEvicted, false)
 	}
-	return any
+	return true
 }
 
 // makeWayNote asks a worker to give up an idle connection to a backend, because another has a request that waits for a new one.

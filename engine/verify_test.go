@@ -103,6 +103,8 @@ func (b *books) conn(w *worker, c *conn, hold func(...*limit.Count)) error {
 		if o.stage == stageServing && o.h2 == nil && c.in.Held() > 0 && o.h1.state == h1Idle && o.h1.x == nil && !c.has(inReady) && c.in.Len() == 0 {
 			return fmt.Errorf("client %v is idle and holds %d bytes of memory", o.peer, c.in.Held())
 		}
+	case *parting:
+		hold(o.tokens.fd, o.tokens.conn, o.tokens.ssl)
 	case *backConn:
 		hold(o.tokens.fd, o.tokens.conn, o.tokens.ssl)
 		s := b.servers[o.srv.cells]

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -185,11 +186,47 @@ func wantLogged(t *testing.T, w *weir, axis string, want map[string]int) {
 	}
 }
 
+// A server is slow to read that a connection has ended. It never has more than it may all the same: the place of one that
+// weir closes is given away when the server has closed it too.
+func TestServerHoldsNoConnectionTooMany(t *testing.T) {
+	t.Parallel()
+	for _, over := range []transport{plain, tlsed} {
+		for _, reuse := range []string{"never", "safe", "aggressive", "always"} {
+			t.Run(fmt.Sprint(over, ",", reuse), func(t *testing.T) {
+				t.Parallel()
+				const most, clients = 5, 40
+				back := newTally(t, over, func(c *tallyConn, r *http.Request) bool {
+					goOn := tallyOK(c, r)
+					time.Sleep(10 * time.Millisecond)
+					return goOn
+				})
+				profile := fmt.Sprintf("max-conn = %d\nqueue-timeout = \"30s\"\nmax-conn-rate = 0\nmax-sess-rate = 0\nrate-limit-sessions = 0", most)
+				if over == tlsed {
+					profile = strings.Replace(profile, "max-conn =", "max-conn = 0\nmax-ssl-conn =", 1)
+				}
+				w := start(t, attached("backend", profile, setup{servers: []*origin{back.origin}, backend: `reuse = "` + reuse + `"`}))
+				var heard outcomes
+				crowd(clients, func(int) {
+					for range 3 {
+						heard.heard(w.once("GET", "/"))
+					}
+				})
+				if len(heard.n) != 1 || heard.n["200"] != 3*clients {
+					t.Errorf("%v", heard.n)
+				}
+				if back.heldMost > most {
+					t.Errorf("the server held %d connections, the limit is %d", back.heldMost, most)
+				}
+			})
+		}
+	}
+}
+
 // Clients that come and go: the limit is never passed, and no token is lost.
 func TestCountLimitsUnderChurn(t *testing.T) {
 	t.Parallel()
 	for _, level := range []string{"global", "frontend", "backend"} {
-		for _, reuse := range []string{"always", "never"} {
+		for _, reuse := range []string{"always", "never", "safe"} {
 			t.Run(level+","+reuse, func(t *testing.T) {
 				t.Parallel()
 				const most = 20

@@ -31,6 +31,7 @@ type tally struct {
 	live     map[*tallyConn]bool
 	opened   int
 	openMost int // the most connections open at once
+	heldMost int // the same with those whose end nobody has read yet
 	inflight int
 	busyMost int // the most requests in flight at once
 	total    int
@@ -79,6 +80,7 @@ func (y *tally) enter(raw net.Conn) {
 	c := &tallyConn{Conn: raw, y: y, raw: raw, id: y.opened}
 	y.live[c] = true
 	y.births = append(y.births, time.Now())
+	y.heldMost = max(y.heldMost, len(y.live))
 	if len(y.live) > y.openMost {
 		n := 0
 		for d := range y.live {
@@ -110,10 +112,10 @@ func (c *tallyConn) abandoned() bool {
 
 func (y *tally) run(c *tallyConn) {
 	defer func() {
-		_ = c.Conn.Close()
 		y.mu.Lock()
 		delete(y.live, c)
 		y.mu.Unlock()
+		_ = c.Conn.Close()
 	}()
 	if y.born != nil && !y.born(c) {
 		return
