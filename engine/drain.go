@@ -28,7 +28,7 @@ func (w *worker) drain(hard time.Duration) {
 	}
 	w.view.listeners = nil
 	w.spread = spreadOf(hard)
-	w.eachSession((*session).goAway)
+	w.eachSession(func(s *session) { s.goAway(w.spread) })
 	for _, be := range w.view.backends {
 		for _, srv := range be.servers {
 			srv.closeIdle(stats.CauseDrain)
@@ -36,13 +36,12 @@ func (w *worker) drain(hard time.Duration) {
 	}
 }
 
-// goAway ends a session when it is idle, within the time over which they are spread; one that is busy learns of it with its
+// goAway ends a session when it is idle, within spread; one that is busy learns of it with its
 // next response. None is ended in the first part of that time: a client between two requests is to find its connection open.
-func (s *session) goAway() {
+func (s *session) goAway(spread time.Duration) {
 	if s.stage != stageServing {
 		return
 	}
-	spread := s.w.spread
 	wait := spread/8 + time.Duration(s.w.rand.below(int64(spread-spread/8)))
 	if s.requests == 0 { // its first request may be on the wire
 		wait += min(firstRequestGrace, 2*spread)
@@ -75,12 +74,12 @@ func (w *worker) sessionsLeft() (n int) {
 	return n
 }
 
-// retireFrontend ends the sessions of a frontend that the configuration has no more, or has otherwise.
-func (w *worker) retireFrontend(fe *frontend) {
+// retireFrontend ends the sessions of a frontend that the configuration has no more, or has otherwise, over the given time.
+func (w *worker) retireFrontend(fe *frontend, spread time.Duration) {
 	fe.retired = true
 	w.eachSession(func(s *session) {
 		if s.fe == fe {
-			s.goAway()
+			s.goAway(spread)
 		}
 	})
 }

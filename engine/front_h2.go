@@ -522,7 +522,7 @@ func (f *frontH2) ended() {
 	f.idle = f.s.w.now
 	if f.away || f.s.w.draining || f.s.fe.retired {
 		if !f.away {
-			f.s.goAway()
+			f.s.goAway(f.s.w.spread)
 			return
 		}
 		f.lastWord()

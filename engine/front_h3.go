@@ -64,7 +64,7 @@ func (w *worker) openH3(c *h3.Conn) {
 	}
 	cells.Handshakes[stats.H3][resumed]++
 	if w.draining || s.fe.retired {
-		s.goAway()
+		s.goAway(w.spread)
 		return
 	}
 	f.rearm()
@@ -209,7 +209,7 @@ func (f *frontH3) ended() {
 	case f.away == h3Gone:
 		f.settle()
 	case f.away == h3Stays && (f.s.w.draining || f.s.fe.retired):
-		f.s.goAway()
+		f.s.goAway(f.s.w.spread)
 	case f.away == h3Stays:
 		f.rearm()
 	}

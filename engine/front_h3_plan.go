@@ -202,7 +202,7 @@ func (w *worker) applyH3(p *plan) {
 	}
 	w.eachSession(func(s *session) {
 		if s.h3 != nil && w.view.h3Of(s.h3.conn) == nil {
-			s.goAway()
+			s.goAway(w.spread)
 		}
 	})
 }

@@ -234,8 +234,10 @@ func (w *worker) apply(p *plan) {
 		if slices.Contains(w.view.frontends, fe) {
 			continue
 		}
-		w.retireFrontend(fe)
-		if w.view.frontend(fe.cfg.Name) == nil {
+		if w.view.frontend(fe.cfg.Name) != nil {
+			w.retireFrontend(fe, drainSpread) // nothing bounds it
+		} else {
+			w.retireFrontend(fe, w.spread)
 			w.endLater(ending{fe: fe}, p.cfg.Global.HardStopAfter)
 		}
 	}
