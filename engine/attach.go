@@ -142,10 +142,10 @@ func (s *session) patienceFrom(began mono.Time, a *limit.Attachment) time.Durati
 // refreshBounds takes over the numbers that a connection is held to, which `weir set limits` may have changed.
 func (w *worker) refreshBounds() {
 	for _, fe := range w.view.frontends {
-		fe.bufferMax = bufferMaxOf(fe.limits)
+		fe.bufferMax = bufferMaxOf(fe.buffers...)
 	}
 	for _, be := range w.view.backends {
-		be.bufferMax = bufferMaxOf(be.limits)
+		be.bufferMax = bufferMaxOf(be.limits.Buffer)
 		be.replayMax = be.bufferMax / 2
 		be.maxRetries = int(be.limits.Retries.Max())
 	}
@@ -154,10 +154,35 @@ func (w *worker) refreshBounds() {
 // bufferUnlimited is what a connection may hold where max-buffer-size is switched off: the most that the axis allows.
 const bufferUnlimited = 256 << 10
 
-// bufferMaxOf is how many bytes one connection may hold.
-func bufferMaxOf(a *limit.Attachment) int {
-	if n := a.Buffer.Max(); n > 0 {
-		return int(n)
+// bufferMaxOf is how many bytes one connection may hold to which all of the bounds apply.
+func bufferMaxOf(bounds ...*limit.Bound) int {
+	most := bufferUnlimited
+	for _, b := range bounds {
+		if n := int(b.Max()); n > 0 {
+			most = min(most, n)
+		}
 	}
-	return bufferUnlimited
+	return most
+}
+
+// clientBuffers are the bounds on what a client connection of a frontend may hold: the process's, the frontend's or both,
+// wherever a profile is attached, and the default where there is none.
+func clientBuffers(global *limit.Attachment, g *config.Limits, fe *limit.Attachment, f *config.Limits) []*limit.Bound {
+	switch {
+	case g.Name == "":
+		return []*limit.Bound{fe.Buffer}
+	case f.Name == "":
+		return []*limit.Bound{global.Buffer}
+	}
+	return []*limit.Bound{global.Buffer, fe.Buffer}
+}
+
+// noteFull counts that a connection holds n bytes, which is as much as it may.
+func noteFull(n int, bounds ...*limit.Bound) {
+	for _, b := range bounds {
+		if most := b.Max(); most > 0 && int64(n) >= most {
+			b.Hit()
+			b.Note(int64(n))
+		}
+	}
 }

@@ -123,6 +123,9 @@ func (c *backConn) onRoom() {
 	}
 }
 
+// onFull implements connOwner.
+func (c *backConn) onFull(n int) { noteFull(n, c.srv.be.limits.Buffer) }
+
 // onTimeout implements connOwner: the connect took too long, or an idle connection has reached its age.
 func (c *backConn) onTimeout() {
 	switch {

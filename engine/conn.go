@@ -40,10 +40,11 @@ const (
 
 // connOwner is who a connection's events are for. All methods run on the worker's thread, from the top of its turn.
 type connOwner interface {
-	onReadable() // there may be input, or the peer's end
-	onRoom()     // output that had piled up has left
-	onTimeout()  // the deadline armed last has passed
-	onBroken()   // the connection failed while sending
+	onReadable()  // there may be input, or the peer's end
+	onRoom()      // output that had piled up has left
+	onTimeout()   // the deadline armed last has passed
+	onBroken()    // the connection failed while sending
+	onFull(n int) // n bytes of output wait, the most there may: nothing further is taken until onRoom
 }
 
 // conn is one descriptor's transport, plain or TLS: what waits to be sent, and what was received but not yet parsed.
@@ -196,8 +197,16 @@ func (c *conn) room(bound int) int {
 	if n := bound - c.backlog(); n > 0 {
 		return n
 	}
-	c.set(starved) // framing may have made the backlog more than was asked for
+	c.starve(bound) // framing may have made the backlog more than was asked for
 	return 0
+}
+
+// starve notes that there is no room where n bytes may wait.
+func (c *conn) starve(n int) {
+	if !c.has(starved) {
+		c.set(starved)
+		c.owner.onFull(n)
+	}
 }
 
 // relieved reports whether somebody has to be told that there is room again. The kernel may take everything that was too much

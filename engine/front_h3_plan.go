@@ -51,7 +51,7 @@ func (e *Engine) h3Config(p *plan, pf *planFrontend, f *config.Frontend, b *conf
 	c := h3.DefaultConfig(pf.tls[b.Address].QUIC([]string{"h3"}))
 	c.MaxStreams = f.H2MaxConcurrentStreams
 	c.MaxFieldSection = max(f.MaxHeadSize, c.MaxFieldSection/64)
-	c.BufferBytes = bufferMaxOf(pf.limits)
+	c.BufferBytes = bufferMaxOf(pf.buffers...)
 	c.HeadTimeout = f.Timeouts.HTTPRequest
 	c.IdleTimeout = h3IdleUnlimited
 	if t := f.Timeouts; t.HTTPKeepAlive > 0 && t.Client > 0 {

@@ -286,6 +286,7 @@ func (t *h3Front) rspRoom() int {
 	n := t.stream.Room()
 	if n <= 0 && !t.stuck {
 		t.stuck, t.moved = true, t.f.s.w.now
+		t.f.s.onFull(t.f.s.fe.bufferMax)
 	}
 	return n
 }

@@ -60,7 +60,7 @@ const frameRoomMin = 4 << 10
 func (c *conn) frameRoom(bound int) int {
 	n := c.room(bound)
 	if n < frameRoomMin {
-		c.set(starved)
+		c.starve(bound)
 		return 0
 	}
 	return n

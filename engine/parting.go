@@ -62,6 +62,9 @@ func (p *parting) onReadable() {
 // onRoom implements connOwner.
 func (p *parting) onRoom() {}
 
+// onFull implements connOwner.
+func (p *parting) onFull(int) {}
+
 // onBroken implements connOwner.
 func (p *parting) onBroken() { p.over(false) }
 

@@ -30,9 +30,10 @@ type plan struct {
 
 // planFrontend is what the workers share about a frontend.
 type planFrontend struct {
-	limits *limit.Attachment
-	queues axisQueues
-	tls    map[netip.AddrPort]*tlsio.ServerConfig
+	limits  *limit.Attachment
+	buffers []*limit.Bound // on what a client connection may hold
+	queues  axisQueues
+	tls     map[netip.AddrPort]*tlsio.ServerConfig
 }
 
 // planBackend is what the workers share about a backend.
@@ -160,6 +161,7 @@ func (e *Engine) newSharedServer(pb *planBackend, s *config.Server, policy *pool
 
 func (e *Engine) prepareFrontend(p *plan, f *config.Frontend) error {
 	pf := &planFrontend{limits: e.attach(limit.Frontend, f.Name, f.Limits), tls: map[netip.AddrPort]*tlsio.ServerConfig{}}
+	pf.buffers = clientBuffers(p.global, p.cfg.Global.Limits, pf.limits, f.Limits)
 	p.frontends[f.Name] = pf
 	if e.plan != nil && e.plan.frontends[f.Name] != nil {
 		pf.queues = e.plan.frontends[f.Name].queues
@@ -267,7 +269,8 @@ func (w *worker) applyFrontend(p *plan, f *config.Frontend, old *view) *frontend
 	}
 	pf := p.frontends[f.Name]
 	fe.limits, fe.queues, fe.secure = pf.limits, pf.queues, pf.tls
-	fe.bufferMax = bufferMaxOf(pf.limits)
+	fe.buffers = pf.buffers
+	fe.bufferMax = bufferMaxOf(fe.buffers...)
 	fe.h2 = frontH2Config(f, fe.bufferMax)
 	fe.via = viaOf(f.Via)
 	fe.routes = fe.routes[:0:0]
@@ -294,7 +297,7 @@ func (w *worker) applyBackend(p *plan, b *config.Backend, old *view) *backend {
 	}
 	be.cfg, be.limits, be.timeouts = b, pb.limits, b.Timeouts
 	be.secure, be.secureH1 = pb.secure, pb.secureH1
-	be.bufferMax = bufferMaxOf(pb.limits)
+	be.bufferMax = bufferMaxOf(pb.limits.Buffer)
 	be.replayMax = be.bufferMax / 2
 	be.maxRetries = int(pb.limits.Retries.Max())
 	be.policy = pool.PolicyOf(b)

@@ -103,6 +103,9 @@ func (s *session) onReadable() {
 	}
 }
 
+// onFull implements connOwner.
+func (s *session) onFull(n int) { noteFull(n, s.fe.buffers...) }
+
 // onRoom implements connOwner.
 func (s *session) onRoom() {
 	switch {

@@ -91,6 +91,7 @@ type frontend struct {
 	fallback  route
 	unrouted  *stats.Route // counts what is refused before it is known where it would go
 	bufferMax int
+	buffers   []*limit.Bound // bufferMax is the least of them
 	via       [msg.HTTP3 + 1][]byte
 	retired   bool // no longer in the configuration as it was: sessions end when they can
 }

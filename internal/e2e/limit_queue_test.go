@@ -157,6 +157,31 @@ func TestServerMaxConn(t *testing.T) {
 	})
 }
 
+// The process's bound holds where the frontend has none of its own, and the smaller one where it has.
+func TestBufferBoundOfTheProcess(t *testing.T) {
+	t.Parallel()
+	for own, counted := range map[string]string{"": "global", `limits = "wide"`: "global", `limits = "narrow"`: "frontend"} {
+		back := newTally(t, plain, func(c *tallyConn, r *http.Request) bool {
+			body := strings.Repeat("x", 8<<20)
+			return c.answer("200 OK", fmt.Sprintf("Content-Length: %d", len(body)), "", body)
+		})
+		w := start(t, attached("global", "max-buffer-size = \"32KiB\"", setup{servers: []*origin{back.origin}, frontend: own,
+			tables: "[limits.wide]\nmax-buffer-size = \"256KiB\"\n[limits.narrow]\nmax-buffer-size = \"16KiB\""}))
+		u := w.client("")
+		_ = u.conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+		if _, err := io.WriteString(u.conn, "GET / HTTP/1.1\r\n"+host+"\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the client holds all that it may", func() bool {
+			row := w.limit(counted, "max-buffer-size")
+			return row.Hits > 0 && row.Current == row.Max
+		})
+		if row := w.limit("frontend", "max-buffer-size"); counted == "global" && row.Hits > 0 {
+			t.Errorf("%q: shown as %+v", own, row)
+		}
+	}
+}
+
 // What slow readers make weir hold is bounded for each of them.
 func TestSlowReadersHoldNoMoreThanTheirBuffers(t *testing.T) {
 	overBoth(t, func(t *testing.T, over transport) {
@@ -212,6 +237,12 @@ func TestSlowReadersHoldNoMoreThanTheirBuffers(t *testing.T) {
 			t.Errorf("%d readers made the process grow by %d KiB, %d each", readers, grown>>10, grown/readers)
 		}
 		t.Logf("%d readers: %d KiB more, %d KiB each", readers, grown>>10, grown/readers>>10)
+		if row := w.limit("frontend", "max-buffer-size"); row.Hits < readers || row.Current < bound {
+			t.Errorf("%d clients took all that they may hold, shown as %+v", readers, row)
+		}
+		if n := w.metric("weir_limit_hits_total", "level", "frontend", "axis", "max-buffer-size"); n < readers {
+			t.Errorf("%v hits of max-buffer-size", n)
+		}
 		for _, u := range users {
 			u.close()
 		}
