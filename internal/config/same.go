@@ -16,7 +16,8 @@ import (
 func (f *Frontend) Same(o *Frontend) bool { return slices.Equal(f.flat(), o.flat()) }
 
 // SameSessions reports whether client connections that began under f may go on under o. What differs concerns nobody who has
-// shaken hands already: a certificate that was renewed, ticket keys that were exchanged, an error page that says it better.
+// shaken hands already: a certificate that was renewed, ticket keys that were exchanged, an error page that says it better. Or
+// it is asked anew with each request, or counted for the frontend as a whole: where requests go, and limits.
 func (f *Frontend) SameSessions(o *Frontend) bool {
 	return sameSessions(compare("", "", f.flat(), o.flat()).Keys)
 }
@@ -25,6 +26,10 @@ func (f *Frontend) SameSessions(o *Frontend) bool {
 // once for a connection, and who was trusted then may not be now.
 func sameSessions(keys []KeyChange) bool {
 	return !slices.ContainsFunc(keys, func(k KeyChange) bool {
+		switch {
+		case k.Key == "routes", k.Key == "backend", k.Key == "limits", strings.HasPrefix(k.Key, "limits."):
+			return false
+		}
 		return !strings.HasSuffix(k.Key, contentSuffix) || strings.HasSuffix(k.Key, ".client-ca"+contentSuffix)
 	})
 }

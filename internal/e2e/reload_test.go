@@ -207,7 +207,32 @@ func TestReloadOfProfiles(t *testing.T) {
 		w.wantMetric(20, "weir_limit_max", "level", "frontend", "name", "web", "axis", "max-conn")
 		w.wantMetric(1, "weir_limit_current", "level", "frontend", "name", "web", "axis", "max-conn")
 		server.answer(ok, hello...)
-		client.response().want(t, ok)
+		client.response().want(t, ok, "-Connection") // a limit is no reason to send clients away
+	})
+}
+
+// A client that stays connected goes where the new routes say.
+func TestReloadOfRoutes(t *testing.T) {
+	overBoth(t, func(t *testing.T, over transport) {
+		back, other := listen(t, over), listen(t, plain)
+		w := start(t, setup{over: over, servers: []*origin{back}, backend: `reuse = "always"`})
+		client, server := idle(t, w, back)
+		w.rewrite(func(s *setup) {
+			s.frontend = `routes = [{ path-prefix = "/new", backend = "other" }]`
+			s.tables = "[backend.other]\nservers = [{ name = \"s1\", address = \"" + other.addr + "\" }]\n"
+		})
+		w.reload()
+		client.ask("GET /new HTTP/1.1", host)
+		other.serve()
+		client.response().want(t, ok, "-Connection")
+		client.ask("GET /old HTTP/1.1", host)
+		server.serve()
+		client.response().want(t, ok, "-Connection")
+		w.rewrite(func(s *setup) { s.frontend, s.tables = "", "" })
+		w.reload()
+		client.ask("GET /new HTTP/1.1", host)
+		server.serve()
+		client.response().want(t, ok, "-Connection")
 	})
 }
 
