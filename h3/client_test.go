@@ -140,6 +140,19 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// The same by a client that was kept from saying that its request is over until long after its head.
+func TestCancelBehindALateEnd(t *testing.T) {
+	r := newRig(t, 1, nil)
+	c := r.settled()
+	s := c.request(head("GET", "/hold"))
+	r.want("the request", "GET /hold")
+	s.Close()
+	c.wantAlive("meanwhile")
+	s.CancelRead(quic.StreamErrorCode(RequestCancelled))
+	r.want("the client has left", "reset 10c")
+	c.wantAlive("afterwards")
+}
+
 func TestManyAtOnce(t *testing.T) {
 	r := newRig(t, 2, nil)
 	var wg sync.WaitGroup

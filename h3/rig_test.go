@@ -52,6 +52,7 @@ type testExchange struct {
 	ended    bool
 	echo     bool
 	slow     bool // takes nothing of the body
+	hold     bool // is never answered, though its end may come long after its head
 	answered bool
 	trailed  bool
 }
@@ -204,6 +205,7 @@ func (w *testWorker) onHead(s *Stream) {
 		}
 		x.answered = true
 	case path == "/hold":
+		x.hold = true
 		s.Watch()
 		return
 	case path == "/slow":
@@ -268,6 +270,8 @@ func (w *testWorker) pump(x *testExchange) {
 	}
 	if x.slow {
 		w.event("slow data")
+	}
+	if x.slow || x.hold {
 		return
 	}
 	for len(x.pieces) > 0 {

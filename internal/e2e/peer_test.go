@@ -418,10 +418,14 @@ func listen(t *testing.T, over transport) *origin {
 
 func (o *origin) open(addr string) {
 	o.t.Helper()
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		o.t.Fatal(err)
-	}
+	var ln net.Listener
+	eventually(o.t, addr+" is free", func() (ok bool) {
+		var err error
+		if ln, err = net.Listen("tcp", addr); err != nil && !errors.Is(err, syscall.EADDRINUSE) {
+			o.t.Fatal(err)
+		}
+		return err == nil // or a program that is being started still has a copy of the listener that was here before
+	})
 	o.addr, o.ln = addr, ln
 	go func() {
 		for {
