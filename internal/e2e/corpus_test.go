@@ -245,9 +245,12 @@ func converse(p *peer, steps []step, v *vector) *seen {
 		defer close(sent)
 		speak(p.conn, steps, answered)
 	}()
-	heard := false
-	for end := time.Now().Add(wait); ; {
+	heard, due := false, v.answersDue()
+	for seen, end := 0, time.Now().Add(wait); ; {
 		o := look(p, v)
+		if len(o.finals) > seen && len(o.finals) < due { // on a busy machine the next one may be a while
+			seen, end = len(o.finals), time.Now().Add(wait)
+		}
 		if len(p.in) > 0 && !heard {
 			heard = true
 			close(answered)
@@ -256,15 +259,26 @@ func converse(p *peer, steps []step, v *vector) *seen {
 			return o
 		}
 		next := end
-		if o.whole() && isClosed(sent) {
+		quiet := o.whole() && isClosed(sent) && len(o.finals) >= due
+		if quiet {
 			next = time.Now().Add(quietTime)
 		} else if !isClosed(sent) {
 			next = time.Now().Add(20 * time.Millisecond)
 		}
-		if !p.more(next) && o.whole() && isClosed(sent) {
+		if !p.more(next) && quiet {
 			return o
 		}
 	}
+}
+
+// answersDue is how many responses a client gets if all it asks is forwarded.
+func (v *vector) answersDue() (n int) {
+	for i := range v.Accept {
+		if v.Accept[i].Do == "forward" {
+			n = max(n, len(v.Accept[i].Reqs))
+		}
+	}
+	return n
 }
 
 func isClosed(c chan struct{}) bool {

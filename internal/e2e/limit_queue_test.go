@@ -36,7 +36,7 @@ func TestQueueIsFirstInFirstOut(t *testing.T) {
 	o := &one{next: make(chan struct{}, clients)}
 	back := newTally(t, plain, o.serve)
 	w := start(t, setup{servers: []*origin{back.origin}, server: "max-conn = 1", global: "workers = 2",
-		backend: "reuse = \"always\"\nlimits = \"patient\"", tables: "[limits.patient]\nqueue-timeout = \"20s\""})
+		backend: "reuse = \"always\"\nlimits = \"patient\"", tables: "[limits.patient]\nqueue-timeout = \"10m\""})
 	var all sync.WaitGroup
 	var heard outcomes
 	var want []string
@@ -94,7 +94,7 @@ func TestAdmissionIsFirstInFirstOut(t *testing.T) {
 	const clients = 16
 	o := &one{next: make(chan struct{}, clients)}
 	back := newTally(t, plain, o.serve)
-	w := start(t, attached("frontend", "max-conn = 1\nqueue-timeout = \"20s\"", setup{servers: []*origin{back.origin}}))
+	w := start(t, attached("frontend", "max-conn = 1\nqueue-timeout = \"10m\"", setup{servers: []*origin{back.origin}}))
 	var all sync.WaitGroup
 	var want []string
 	for i := range clients {
@@ -135,7 +135,7 @@ func TestServerMaxConn(t *testing.T) {
 		hold := newHolding(t)
 		back := newTally(t, over, hold.serve)
 		w := start(t, setup{over: over, servers: []*origin{back.origin}, server: "max-conn = 6", global: "workers = 2",
-			backend: "reuse = \"always\"\nlimits = \"patient\"", tables: "[limits.patient]\nqueue-timeout = \"20s\""})
+			backend: "reuse = \"always\"\nlimits = \"patient\"", tables: "[limits.patient]\nqueue-timeout = \"10m\""})
 		var heard outcomes
 		done := make(chan struct{})
 		go func() {
