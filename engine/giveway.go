@@ -59,13 +59,13 @@ func (be *backend) shed() {
 // exceeds reports whether more tokens are out than there may be, those left aside that are about to come back.
 func (be *backend) exceeds(c *limit.Count) bool {
 	most := c.Max()
-	return most > 0 && c.Current()-int64(be.parting) > most
+	return most > 0 && c.Current()-be.limits.Parting.Current() > most
 }
 
 // makeWay gives up idle connections of this worker until as many tokens are about to come back as are waited for, and reports
 // whether it gave up any, or none was needed.
 func (be *backend) makeWay() (any bool) {
-	for q := be.awaited(); q != nil && q.Waiting() > be.parting; q = be.awaited() {
+	for q := be.awaited(); q != nil && int64(q.Waiting()) > be.limits.Parting.Current(); q = be.awaited() {
 		c := be.evict()
 		if c == nil {
 			return any

@@ -1,13 +1,16 @@
 package engine
 
-import "weir/netio"
+import (
+	"weir/internal/limit"
+	"weir/netio"
+)
 
 // parting is a connection that weir has ended and its server has not yet: our FIN is sent, the server's is awaited, and the
 // place in the limits is kept until then. A server learns of an end when it gets round to it. Were the place of an idle
 // connection given away at once, a server that may have ten would be seen with eleven.
 type parting struct {
 	conn
-	be     *backend
+	count  *limit.Count // of those that part from the backend's servers
 	tokens connTokens
 }
 
@@ -24,7 +27,7 @@ func (c *backConn) partWays() bool {
 		c.tls.Close()
 		c.tls = nil
 	}
-	fd, p := int(c.fd), &parting{be: c.srv.be, tokens: c.tokens}
+	fd, p := int(c.fd), &parting{count: c.srv.be.limits.Parting, tokens: c.tokens}
 	c.tokens = connTokens{}
 	w.k.ShutdownSend(fd)
 	w.k.Unwatch(fd)
@@ -33,8 +36,8 @@ func (c *backConn) partWays() bool {
 		p.tokens.release()
 		return true
 	}
-	p.be.parting++
-	p.arm(deadlineAfter(w.now, p.be.timeouts.ServerFin))
+	p.count.TryAcquire()
+	p.arm(deadlineAfter(w.now, c.srv.be.timeouts.ServerFin))
 	return true
 }
 
@@ -72,7 +75,7 @@ func (p *parting) onBroken() { p.over(false) }
 func (p *parting) onTimeout() { p.over(true) }
 
 func (p *parting) over(abort bool) {
-	p.be.parting--
 	p.close(abort)
 	p.tokens.release()
+	p.count.Release()
 }

@@ -33,7 +33,6 @@ type backend struct {
 	replayMax  int // request body held for a retry
 	maxRetries int
 	turns      int
-	parting    int    // connections of this worker that are closed on our side only, see parting.go
 	named      string // the SNI that a server was last reached by, where it follows the request's host; "" none yet
 }
 

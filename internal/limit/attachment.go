@@ -22,6 +22,7 @@ type Attachment struct {
 	Buffer    *Bound // max-buffer-size
 	Retries   *Bound // max-retries
 	Places    *Count // queue-depth: the waiters of all queues at this place
+	Parting   *Count // no limit: connections that are closed on our side only, whose tokens are about to come back
 
 	queueTimeout atomic.Int64
 
@@ -37,7 +38,7 @@ func newAttachment(level Level, name string) *Attachment {
 		Level: level, Name: name,
 		// Each counter is an allocation of its own, because that is what keeps it on lines of its own: an object that holds
 		// pointers and has more than 512 bytes begins 8 bytes after a line does.
-		Conn: new(Count), SSLConn: new(Count), Places: new(Count),
+		Conn: new(Count), SSLConn: new(Count), Places: new(Count), Parting: new(Count),
 		ConnRate: new(Rate), SessRate: new(Rate), Admission: new(Rate), SSLRate: new(Rate),
 		Buffer: new(Bound), Retries: new(Bound),
 	}
