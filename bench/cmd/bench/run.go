@@ -97,7 +97,7 @@ func alone() (free func() error, err error) {
 // options reads the flags of run and quick.
 func options(args []string, quick bool) (opt scenario.Options, out string, err error) {
 	name := "run"
-	opt = scenario.Options{Title: "Benchmark", Rounds: 3, Closed: 900 * time.Millisecond, Open: 900 * time.Millisecond,
+	opt = scenario.Options{Title: "Benchmark", Rounds: 3, Closed: 900 * time.Millisecond, Open: 1800 * time.Millisecond,
 		Warmup: 200 * time.Millisecond, Budget: 14 * time.Minute, IdleConns: 100000}
 	if quick {
 		name = "quick"
