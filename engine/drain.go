@@ -36,8 +36,8 @@ func (w *worker) drain(hard time.Duration) {
 	}
 }
 
-// goAway ends a session when it is idle, within spread; one that is busy learns of it with its
-// next response. None is ended in the first part of that time: a client between two requests is to find its connection open.
+// goAway ends a session when it is idle, within spread; one that is busy learns of it with its next response. None is ended
+// in the first part of that time: a client between two requests is to find its connection open.
 func (s *session) goAway(spread time.Duration) {
 	if s.stage != stageServing {
 		return
