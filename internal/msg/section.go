@@ -61,9 +61,6 @@ func ValidFieldValue(b []byte) bool {
 // Full reports whether the section has as many lines as it may.
 func (s *Section) Full() bool { return len(s.Head.Fields) >= SectionLinesMax }
 
-// Has reports whether the pseudo-header field p was seen.
-func (s *Section) Has(p Pseudo) bool { return s.seen.has(p) }
-
 // AddText judges a field by its text alone, which nothing has judged before, and keeps it.
 func (s *Section) AddText(f Field) Fault {
 	name := s.Head.Bytes(f.Name)

@@ -28,7 +28,7 @@ func (s *Section) FinishRequest(connect, end bool) Fault {
 func (s *Section) FinishResponse(to Method, end bool) Fault {
 	h := s.Head
 	switch {
-	case !s.Has(PseudoStatus):
+	case !s.seen.has(PseudoStatus):
 		return FaultPseudoMissing
 	case h.Status < 200 && end:
 		return FaultInterim // RFC 9113 section 8.1
@@ -70,11 +70,11 @@ func (s *Section) method(connect bool) Fault {
 	h := s.Head
 	name := h.Bytes(h.Name)
 	switch h.Method = LookupMethod(name); {
-	case !s.Has(PseudoMethod):
+	case !s.seen.has(PseudoMethod):
 		return FaultPseudoMissing
 	case h.Method == MethodOther && !ValidToken(name):
 		return FaultMethod
-	case s.Has(PseudoProtocol):
+	case s.seen.has(PseudoProtocol):
 		// RFC 8441 section 4: an extended CONNECT has all of them.
 		if !connect || h.Method != MethodConnect {
 			return FaultPseudoSurplus
@@ -102,7 +102,7 @@ func (s *Section) method(connect bool) Fault {
 // for clients that came by an alternative service of a cleartext origin.
 func (s *Section) target() Fault {
 	h := s.Head
-	if !s.Has(PseudoPath) {
+	if !s.seen.has(PseudoPath) {
 		return 0 // CONNECT
 	}
 	switch scheme := h.Bytes(s.scheme); {
@@ -124,7 +124,7 @@ func (s *Section) authority() Fault {
 	h := s.Head
 	if s.host != 0 {
 		host := h.Fields[s.host-1].Value
-		if !s.Has(PseudoAuthority) {
+		if !s.seen.has(PseudoAuthority) {
 			h.Authority = host
 		} else if !EqualFold(h.Bytes(host), h.Bytes(h.Authority)) {
 			return FaultHostDiffers
