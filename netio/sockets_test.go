@@ -404,3 +404,13 @@ func TestKernelAllocs(t *testing.T) {
 		t.Errorf("connect and accept allocate %v times", n)
 	}
 }
+
+// openFiles counts the process's descriptors.
+func openFiles(t *testing.T) int {
+	t.Helper()
+	d, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(d)
+}

@@ -26,16 +26,6 @@ var axisWords = [Axes]string{
 // String is the key in a profile, the label value of metrics and the word of the access log.
 func (a Axis) String() string { return axisWords[a] }
 
-// ParseAxis finds an axis by its word.
-func ParseAxis(word string) (Axis, bool) {
-	for a, w := range axisWords {
-		if w == word {
-			return Axis(a), true
-		}
-	}
-	return 0, false
-}
-
 // Level is what kind of place a profile is attached to.
 type Level uint8
 

@@ -358,26 +358,6 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-func TestKeepAliveHint(t *testing.T) {
-	for _, c := range []struct {
-		lines              []string
-		seconds, exchanges int
-	}{
-		{nil, -1, -1},
-		{[]string{"Keep-Alive: timeout=5, max=100"}, 5, 100},
-		{[]string{"Keep-Alive: TIMEOUT=5"}, 5, -1},
-		{[]string{"Keep-Alive: max=0"}, -1, 0},
-		{[]string{"Keep-Alive: timeout=9,timeout=3", "Keep-Alive: timeout=4"}, 3, -1},
-		{[]string{"Keep-Alive: timeout=x, max=, timeout=-1, max=9999999999, 5, timeoutx=4"}, -1, -1},
-	} {
-		h := response(200, BodyLength, c.lines...)
-		VetResponse(h)
-		if s, n := KeepAliveHint(h); s != c.seconds || n != c.exchanges {
-			t.Errorf("%q: %d, %d", c.lines, s, n)
-		}
-	}
-}
-
 func TestPhrase(t *testing.T) {
 	for status, want := range map[uint16]string{0: "", 99: "", 100: "Continue", 101: "Switching Protocols", 200: "OK",
 		204: "No Content", 304: "Not Modified", 404: "Not Found", 408: "Request Timeout", 413: "Content Too Large",
@@ -402,7 +382,6 @@ func TestVetDoesNotAllocate(t *testing.T) {
 		if VetRequest(req) != nil || VetRequest(h2) != nil || VetResponse(rsp) != nil {
 			t.Fatal("refused")
 		}
-		KeepAliveHint(rsp)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
